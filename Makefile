@@ -1,0 +1,41 @@
+# The whole interface of the project. `make demo` and `make test` work from a fresh clone.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo sandbox test check format crds bench clean
+
+demo: $(STAMP)            ## the main job on the embedded sandbox
+	$(BIN)/rollout demo $(ARGS)
+
+sandbox: $(STAMP)         ## the embedded cluster alone
+	$(BIN)/rollout sandbox $(ARGS)
+
+test: check               ## everything but conformance, campaigns and benchmarks
+	$(BIN)/python -m pytest -n 2 -m "not real" $(ARGS)
+	$(BIN)/python -m pytest -m real $(ARGS)
+
+check: $(STAMP)           ## format, lint, types, walls
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)          ## let ruff write the format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+crds: $(STAMP)            ## generate crds/ from the models
+	$(BIN)/rollout crds --write crds
+
+bench: $(STAMP)           ## ratios, measured side by side
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) .sandbox build *.egg-info
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV) || { echo "venv is missing: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[sandbox,test]"
+	touch $(STAMP)

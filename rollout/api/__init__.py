@@ -1,0 +1,4 @@
+"""The vocabulary: the kinds of `progressive.delivery/v1alpha1` as frozen models, their statuses, intents and errors.
+
+Values only: nothing here reads a clock, a file or a cluster.
+"""
