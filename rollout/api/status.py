@@ -1,0 +1,280 @@
+"""What is remembered between two turns: the status of a Rollout.
+
+A superset of Argo Rollouts' status. What is called desired was written before acting on it; what is called observed was
+read back. The stage is where the state machine stands (`rollout.plan.transitions`); the phase is what a person reads.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from rollout.api.base import Model
+
+MESSAGE_LIMIT_BYTES = 1024
+EVIDENCE_LIMIT = 32
+HISTORY_LIMIT = 10
+REFUSED_LIMIT = 20
+
+
+class Phase(StrEnum):
+    """Argo Rollouts' phases."""
+
+    HEALTHY = "Healthy"
+    PROGRESSING = "Progressing"
+    PAUSED = "Paused"
+    DEGRADED = "Degraded"
+
+
+class Stage(StrEnum):
+    """Where the state machine stands; the table in `rollout.plan.transitions` says what leads where."""
+
+    INITIAL = "Initial"
+    """No stable version yet: the first revision scales up without steps."""
+    STABLE = "Stable"
+    """One version serves and is wanted; nothing is under way."""
+    RESETTING = "Resetting"
+    """A new revision: canary weight to zero and read back, then the canary Service to the new pods."""
+    STEPPING = "Stepping"
+    """At `currentStepIndex`."""
+    PROMOTING = "Promoting"
+    """All steps passed: canary to full size, then all traffic to it."""
+    SWITCHING = "Switching"
+    """Canary serves all: the stable Service's selector to its pods."""
+    RETURNING = "Returning"
+    """Both Services reach the new version: weight back to the stable Service."""
+    ROLLING_BACK = "RollingBack"
+    """Weight to stable, selectors back, then canary pods down."""
+    REFUSED = "Refused"
+    """Stable serves, Git is ahead: this attempt is refused until its spec changes or a retry is asked for."""
+
+
+class Verdict(StrEnum):
+    """How an attempt ended, or stands."""
+
+    UNDECIDED = "Undecided"
+    PROMOTED = "Promoted"
+    ROLLED_BACK = "RolledBack"
+    ABORTED = "Aborted"
+    SUPERSEDED = "Superseded"
+    INCONCLUSIVE = "Inconclusive"
+    """Promoted by `promoteIfCompatible`, without proof."""
+    FAST_ROLLED_BACK = "FastRolledBack"
+    """The stable template was applied again."""
+
+
+class ConditionType(StrEnum):
+    """Conditions, all of normal polarity but InvalidSpec, Paused, RolledBack and AnalysisBlind."""
+
+    AVAILABLE = "Available"
+    PROGRESSING = "Progressing"
+    PAUSED = "Paused"
+    HEALTHY = "Healthy"
+    COMPLETED = "Completed"
+    INVALID_SPEC = "InvalidSpec"
+    ROLLED_BACK = "RolledBack"
+    ANALYSIS_BLIND = "AnalysisBlind"
+
+
+class Condition(Model):
+    """A condition as Kubernetes writes it."""
+
+    type: ConditionType
+    status: str
+    reason: str
+    message: str = ""
+    last_transition_time: datetime
+    last_update_time: datetime | None = None
+
+
+class PauseReason(StrEnum):
+    """Why a rollout waits for somebody or for a time to pass."""
+
+    STEP = "CanaryPauseStep"
+    INCONCLUSIVE = "InconclusiveAnalysisRun"
+    USER = "PausedByUser"
+
+
+class PauseCondition(Model):
+    """A pause under way; the start is recorded so that a restart does not reset it."""
+
+    reason: PauseReason
+    start_time: datetime
+
+
+class ArmWeight(Model):
+    """One arm as the traffic object showed it."""
+
+    weight: int
+    service_name: str = ""
+    pod_template_hash: str = ""
+
+
+class Weights(Model):
+    """Observed: read back from every traffic object of this Rollout, in percent of our pair."""
+
+    canary: ArmWeight
+    stable: ArmWeight
+    verified: bool | None = None
+    """True when the objects' own status confirms it; None where they don't say."""
+
+
+class RunStatus(Model):
+    """The AnalysisRun that speaks of this rollout."""
+
+    name: str
+    status: str
+    message: str = ""
+
+
+class CanaryStatus(Model):
+    """The canary strategy's memory."""
+
+    desired_weight: int = 0
+    """Desired: percent of the pair that the canary may carry; written before it is acted on."""
+    weights: Weights | None = None
+    current_step_analysis_run_status: RunStatus | None = None
+    current_background_analysis_run_status: RunStatus | None = None
+
+
+class TakenState(StrEnum):
+    """How far an intent is."""
+
+    TAKEN = "Taken"
+    CLEARED = "Cleared"
+
+
+class TakenIntent(Model):
+    """The last intent that was taken, and how far it is."""
+
+    action: str
+    value: str = ""
+    reason: str = ""
+    revision: str = ""
+    by: str = ""
+    set_at: datetime
+    state: TakenState = TakenState.TAKEN
+    outcome: str = ""
+    """What became of it: `Acted`, `Superseded`, `NothingToDo`."""
+
+
+class ArmSamples(Model):
+    """What one arm showed: bad events out of all."""
+
+    bad: float
+    total: float
+
+
+class MetricEvidence(Model):
+    """What one metric says now, for people and for the record."""
+
+    metric: str
+    verdict: str
+    reason: str = ""
+    canary: ArmSamples | None = None
+    stable: ArmSamples | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    tolerate: str = ""
+    unacceptable: str = ""
+    worse_progress: float = 0.0
+    """How far the evidence of harm is on its way to a rollback, 0 to 1."""
+    fine_progress: float = 0.0
+    """How far the evidence of safety is on its way to a pass of this step, 0 to 1."""
+    query: str = ""
+
+
+class HistoryEntry(Model):
+    """What became of a revision."""
+
+    revision: int
+    hash: str
+    attempt: str = ""
+    git_source: str = ""
+    commit: str = ""
+    """The commit that brought it; its Git note is written from this entry."""
+    version: str = ""
+    """The image (or images) of the template, for people."""
+    verdict: Verdict
+    reason: str = ""
+    top_weight: int = 0
+    at: datetime
+
+
+class RefusedAttempt(Model):
+    """An attempt that gets no traffic again unless the spec changes or a retry is asked for (invariant I7)."""
+
+    attempt: str
+    hash: str = ""
+    verdict: Verdict
+    reason: str = ""
+    at: datetime
+
+
+class SourceStatus(Model):
+    """Where the manifest came from."""
+
+    git_source: str = ""
+    commit: str = ""
+    path: str = ""
+    branch: str = ""
+    subject: str = ""
+
+
+class RolloutStatus(Model):
+    """All that is remembered of a Rollout between two turns."""
+
+    observed_generation: int = 0
+    phase: Phase | None = None
+    message: str = ""
+    conditions: tuple[Condition, ...] = ()
+
+    stage: Stage = Stage.INITIAL
+    stage_since: datetime | None = None
+    turn: int = 0
+    attempt: str = ""
+    current_pod_hash: str = ""
+    stable_rs: str = Field("", alias="stableRS")
+    current_step_index: int | None = None
+    current_step_hash: str = ""
+    step_since: datetime | None = None
+    """When the current step began."""
+    step_effect_since: datetime | None = None
+    """When the current step's effect was read back; nothing is judged or timed before."""
+    progress_since: datetime | None = None
+    """When something last came closer to the goal; ready pods that flip are no progress."""
+    progress_best: int = 0
+    """The most canary pods ever seen available in this stage and step: only more than that is progress."""
+    rollout_since: datetime | None = None
+    top_weight: int = 0
+    """The largest canary weight that this attempt was given."""
+    verdict: Verdict | None = None
+    verdict_reason: str = ""
+    exception: str = ""
+    """Where traffic was raised without evidence, which exception of invariant I6 allowed it."""
+
+    abort: bool = False
+    aborted_at: datetime | None = None
+    promote_full: bool = False
+    controller_pause: bool = False
+    pause_conditions: tuple[PauseCondition, ...] = ()
+    collision_count: int = 0
+
+    intent: TakenIntent | None = None
+    canary: CanaryStatus = CanaryStatus()
+    evidence: tuple[MetricEvidence, ...] = ()
+    blind_since: datetime | None = None
+    blind_seconds: float = 0.0
+    """Seconds of the current step without evidence: its maximum does not run meanwhile."""
+    history: tuple[HistoryEntry, ...] = ()
+    refused: tuple[RefusedAttempt, ...] = ()
+    source: SourceStatus | None = None
+
+    replicas: int = 0
+    updated_replicas: int = 0
+    ready_replicas: int = 0
+    available_replicas: int = 0
+    hpa_replicas: int = Field(0, alias="HPAReplicas")
+    """What an autoscaler sees through /scale: the stable side."""
+    selector: str = ""
