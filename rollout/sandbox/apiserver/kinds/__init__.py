@@ -1,0 +1,1 @@
+"""What the API server knows of the kinds that Kubernetes itself has: names, types, defaults, rules."""
