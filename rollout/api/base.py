@@ -1,8 +1,8 @@
-"""What every model of the API shares: frozen, closed, camelCase outside; and the units manifests are written in.
+"""What every model of the API shares: frozen, closed, camelCase outside; and the units of manifests.
 
 A duration is written as Argo Rollouts writes one: `30s`, `5m`, `1h30m`, or a number of seconds. A share is a
-percentage, `5%`; a margin in percentage points is `0.02pp`. Each is parsed to a plain value in SI units and written
-back in the shortest text that parses to the same value.
+percentage, `5%`; a margin in percentage points is `0.02pp`. Each is parsed to a plain value in SI units and
+written back in the shortest text that parses to the same value.
 """
 
 import re
@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -128,6 +128,12 @@ Points = Annotated[
     WithJsonSchema({"type": "string", "pattern": POINTS_PATTERN}),
 ]
 """A difference between two shares, written in percentage points."""
+
+Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+"""A whole number, not negative."""
+
+Switch = Annotated[bool, Field(strict=True)]
+"""True or false, never a text that looks like it."""
 
 Manifest = Mapping[str, Any]
 """A Kubernetes object as its JSON says it."""
