@@ -25,7 +25,7 @@ class _Defaults(GenerateJsonSchema):
         """The schema of a field with a default, the default through the field's own serializer."""
         written = super().default_schema(schema)
         serializer = _serializer(schema["schema"])
-        if serializer and "default" in written:
+        if serializer and written.get("default") is not None:
             written["default"] = serializer(schema["default"])
         return written
 
