@@ -1,0 +1,47 @@
+"""One metric's evidence as a line: both arms, the interval of their ratio, and how far each proof is."""
+
+from rich.text import Text
+
+from rollout.api.status import ArmSamples, MetricEvidence
+from rollout.show.quantities import bar, count, percent
+
+_STYLES = {"worse": "bold red", "not worse": "bold green", "fine": "bold green"}
+
+
+def rate(arm: ArmSamples | None, *, counts: bool = False) -> str:
+    """The share of bad events of one arm, `1.1 % (41 of 3,720)`; `no data` where nothing was counted."""
+    if arm is None or arm.total <= 0:
+        return "no data"
+    shown = percent(arm.bad / arm.total)
+    return f"{shown} ({count(arm.bad)} of {count(arm.total)})" if counts else shown
+
+
+def ratio(evidence: MetricEvidence) -> str:
+    """The interval of canary over stable: `0.8 to 1.4`."""
+    if evidence.ratio_low is None and evidence.ratio_high is None:
+        return ""
+    low = f"{evidence.ratio_low or 0:.2g}"
+    return f"{low} to {evidence.ratio_high:.2g}" if evidence.ratio_high is not None else f"over {low}"
+
+
+def line(evidence: MetricEvidence, name_width: int = 0) -> Text:
+    """The whole line, without indentation."""
+    shown = ratio(evidence)
+    text = Text()
+    text.append(evidence.metric.ljust(name_width), "bold")
+    text.append(f"  canary {rate(evidence.canary, counts=True)}   stable {rate(evidence.stable)}")
+    text.append(f"   ratio {shown}" if shown else "")
+    text.append("   worse ")
+    text.append(bar(evidence.worse_progress), "red")
+    text.append("   fine ")
+    text.append(bar(evidence.fine_progress), "green")
+    text.append(f"   {evidence.verdict}", _STYLES.get(evidence.verdict, ""))
+    if evidence.reason:
+        text.append(f": {evidence.reason}", "dim")
+    return text
+
+
+def lines(evidence: tuple[MetricEvidence, ...]) -> list[Text]:
+    """One line a metric, their names in one column."""
+    width = max((len(each.metric) for each in evidence), default=0)
+    return [line(each, width) for each in evidence]
