@@ -1,0 +1,311 @@
+"""Files of a revision to manifests: each document is an object of the source's namespace, or all are refused.
+
+Pure. A problem names file, line and column; a `Manifest` keeps the place of every field, so that what the API
+server says of `spec.template.spec.containers[0].image` can be said of the line.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from rollout.git.documents import Document, Malformed, Path, Position, parse_documents
+from rollout.git.errors import FileProblem, ManifestsRefused
+from rollout.git.revision import Blob
+
+__all__ = ["Manifest", "Parser", "Position", "apply_order", "parse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One object as Git wants it, and where it is written; `body` is shared: copy it before changing it."""
+
+    path: str
+    line: int
+    column: int
+    body: Mapping[str, Any]
+    positions: Mapping[Path, Position] = field(repr=False, compare=False)
+    prefix: Path = ()
+    """Where the object lies in its document: () or ("items", 2) in a List."""
+
+    @property
+    def api_version(self) -> str:
+        """`apps/v1`."""
+        return str(self.body["apiVersion"])
+
+    @property
+    def group(self) -> str:
+        """`apps`, empty for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def kind(self) -> str:
+        """`Rollout`."""
+        return str(self.body["kind"])
+
+    @property
+    def name(self) -> str:
+        """Of the object, in its metadata."""
+        return str(self.body["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        """The source's, empty for a cluster-scoped object."""
+        return str(self.body["metadata"].get("namespace", ""))
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Group, kind, namespace, name: what makes it one object."""
+        return (self.group, self.kind, self.namespace, self.name)
+
+    def __str__(self) -> str:
+        """Render as `Rollout shop/checkout`."""
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+    def position(self, field_path: str) -> Position:
+        """Where a field is written, e.g. `spec.steps[2].setWeight` or `.spec.containers[name="app"].image`.
+
+        A field that isn't there is placed at the nearest one above it that is.
+        """
+        at = self.prefix
+        value: Any = self.body
+        tokens = _tokens(field_path)
+        while tokens:
+            step, taken = _step(value, tokens)
+            if step is None or (*at, step) not in self.positions:
+                break
+            at = (*at, step)
+            value = value[step]
+            tokens = tokens[taken:]
+        return self.positions[at]
+
+    def problem(self, field_path: str, message: str) -> FileProblem:
+        """What is wrong with a field, as a place in a file."""
+        position = self.position(field_path)
+        return FileProblem(self.path, position.line, position.column, f"{self}: {message}")
+
+
+class Parser:
+    """Parses the revisions of one source; blobs that were in the last revision are not parsed again."""
+
+    def __init__(self) -> None:
+        self.parsed = 0
+        """How many blobs were parsed so far."""
+        self._known: dict[str, tuple[Document, ...]] = {}
+
+    def parse(
+        self,
+        blobs: Iterable[Blob],
+        namespace: str,
+        cluster_scoped: Collection[tuple[str, str]] = (),
+    ) -> tuple[Manifest, ...]:
+        """Parse all files of a revision; the namespace is set where it is absent.
+
+        `cluster_scoped` holds (group, kind) of what has no namespace.
+        Raises `ManifestsRefused` with every problem.
+        """
+        problems: list[FileProblem] = []
+        documents: dict[str, tuple[Document, ...]] = {}
+        manifests: list[Manifest] = []
+        for blob in blobs:
+            try:
+                documents[blob.oid] = self._documents(blob, documents)
+            except Malformed as error:
+                problems.append(FileProblem(blob.path, *error.position, error.message))
+                continue
+            for document in documents[blob.oid]:
+                manifests += _manifests(blob.path, document, namespace, frozenset(cluster_scoped), problems)
+        self._known = documents
+        problems += _duplicates(manifests)
+        if problems:
+            raise ManifestsRefused(tuple(sorted(problems)))
+        return tuple(manifests)
+
+    def _documents(self, blob: Blob, fresh: Mapping[str, tuple[Document, ...]]) -> tuple[Document, ...]:
+        if blob.oid in fresh:
+            return fresh[blob.oid]
+        if blob.oid in self._known:
+            return self._known[blob.oid]
+        self.parsed += 1
+        return parse_documents(blob.data)
+
+
+def parse(
+    blobs: Iterable[Blob], namespace: str, cluster_scoped: Collection[tuple[str, str]] = ()
+) -> tuple[Manifest, ...]:
+    """Parse one revision, with no memory of others; see `Parser.parse`."""
+    return Parser().parse(blobs, namespace, cluster_scoped)
+
+
+_FIRST = (
+    *("Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "Role"),
+    *("ClusterRoleBinding", "RoleBinding", "Secret", "SealedSecret", "ExternalSecret", "ConfigMap"),
+)
+_ROUTES = frozenset({"gateway.networking.k8s.io", "networking.k8s.io", "networking.istio.io", "traefik.io"})
+
+
+def apply_order(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
+    """Order for applying: what others need first, then Services, routes, analysis, and Rollouts last."""
+    return tuple(sorted(manifests, key=lambda manifest: (_rank(manifest), manifest.key)))
+
+
+def _rank(manifest: Manifest) -> int:
+    if manifest.kind in _FIRST:
+        return _FIRST.index(manifest.kind)
+    if manifest.kind == "Rollout":
+        return 104
+    if manifest.kind in {"AnalysisTemplate", "ClusterAnalysisTemplate"}:
+        return 103
+    if manifest.group in _ROUTES:
+        return 102
+    return 101 if (manifest.group, manifest.kind) == ("", "Service") else 100
+
+
+def _manifests(
+    path: str,
+    document: Document,
+    namespace: str,
+    cluster_scoped: frozenset[tuple[str, str]],
+    problems: list[FileProblem],
+) -> Iterator[Manifest]:
+    """The objects of a document: itself, or the items of a List; what is wrong goes to `problems`."""
+    if PurePosixPath(path).name in {"kustomization.yaml", "kustomization.yml"}:
+        problems += _kustomization(path, document)
+        return
+    for prefix, body in _flatten(document.body):
+        found = list(_wrong(body, namespace, cluster_scoped))
+        for at, message in found:
+            place = document.positions.get((*prefix, *at)) or document.positions[prefix]
+            problems.append(FileProblem(path, *place, message))
+        if not found:
+            position = document.positions[prefix]
+            cluster = (body["apiVersion"].rpartition("/")[0], body["kind"]) in cluster_scoped
+            placed = _placed(body, "" if cluster else namespace)
+            yield Manifest(path, *position, placed, document.positions, prefix)
+
+
+def _flatten(body: Any) -> Iterator[tuple[Path, Any]]:
+    if isinstance(body, dict) and body.get("kind") == "List" and isinstance(body.get("items"), list):
+        for index, item in enumerate(body["items"]):
+            yield ("items", index), item
+    else:
+        yield (), body
+
+
+def _placed(body: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """The body with its namespace, without the empty fields that generators leave."""
+    metadata = {key: value for key, value in body["metadata"].items() if key not in _SERVER_OWNED}
+    if namespace:
+        metadata["namespace"] = namespace
+    return {**{key: value for key, value in body.items() if key != "status"}, "metadata": metadata}
+
+
+_API_VERSION = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?")
+_KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
+_SERVER_OWNED = (
+    *("ownerReferences", "finalizers", "managedFields", "uid", "resourceVersion", "generateName"),
+    *("deletionTimestamp", "deletionGracePeriodSeconds", "creationTimestamp", "generation", "selfLink"),
+)
+
+_Wrong = Iterator[tuple[Path, str]]
+
+
+def _wrong(body: Any, namespace: str, cluster_scoped: frozenset[tuple[str, str]]) -> _Wrong:
+    """What keeps a document from being an object of this source: field and message."""
+    if not isinstance(body, dict):
+        yield (
+            (),
+            "a manifest is a mapping with apiVersion, kind and metadata; keep other files outside spec.path",
+        )
+        return
+    for name, form in (("apiVersion", _API_VERSION), ("kind", _KIND)):
+        given = body.get(name)
+        if not isinstance(given, str) or not form.fullmatch(given):
+            yield (name,), f"{name} is missing or not one; keep files that are no manifests outside spec.path"
+            return
+    if body["kind"].endswith("List") and isinstance(body.get("items"), list):
+        yield ("kind",), f"a {body['kind']} can't be applied here: write its items as documents of their own"
+        return
+    if "sops" in body:
+        yield ("sops",), "the file is encrypted with SOPS, which is not decrypted here"
+    if body.get("status"):
+        yield ("status",), "status is written by controllers: remove it"
+    if not isinstance(body.get("metadata"), dict):
+        yield ("metadata",), "metadata with a name is missing"
+        return
+    in_cluster = (body["apiVersion"].rpartition("/")[0], body["kind"]) in cluster_scoped
+    yield from _wrong_metadata(body["metadata"], "" if in_cluster else namespace)
+
+
+def _wrong_metadata(metadata: dict[str, Any], namespace: str) -> _Wrong:
+    for owned in _SERVER_OWNED:
+        if metadata.get(owned):
+            yield ("metadata", owned), f"metadata.{owned} is the API server's or another owner's: remove it"
+    name = metadata.get("name")
+    if not isinstance(name, str) or not name:
+        yield ("metadata", "name"), "metadata.name is missing or not text (quote it if it is a number)"
+    elif name in {".", ".."} or "/" in name or "%" in name or len(name) > 253:
+        yield ("metadata", "name"), f"metadata.name: {name[:80]!r} is not a name"
+    given = metadata.get("namespace")
+    if given is not None and given != namespace:
+        place = f"namespace {namespace!r}" if namespace else "no namespace, being cluster-scoped"
+        found = str(given)[:80]
+        yield ("metadata", "namespace"), f"this source applies to {place}, not to {found!r}: remove it"
+
+
+def _kustomization(path: str, document: Document) -> Iterator[FileProblem]:
+    """A kustomization that only lists files changes nothing; what others do would be missed silently."""
+    body = document.body if isinstance(document.body, dict) else {}
+    for key in body:
+        if key not in {"apiVersion", "kind", "metadata", "resources"}:
+            message = f"kustomize is not run here, so {key!r} has no effect: commit the rendered manifests"
+            yield FileProblem(path, *document.positions[(key,)], message)
+
+
+def _duplicates(manifests: list[Manifest]) -> Iterator[FileProblem]:
+    first: dict[tuple[str, str, str, str], Manifest] = {}
+    for manifest in manifests:
+        before = first.setdefault(manifest.key, manifest)
+        if before is not manifest:
+            where = f"{before.path}:{before.line}"
+            yield FileProblem(
+                manifest.path,
+                manifest.line,
+                manifest.column,
+                f"{manifest} is already given at {where}: keep one of them",
+            )
+
+
+_TOKEN = re.compile(r"\.?([^.\[\]]+)|\[([^\]]*)\]")
+
+
+def _tokens(field_path: str) -> list[str]:
+    """`a.b[0][x/y.z]` to its parts; an empty path has none."""
+    found = _TOKEN.findall(field_path)
+    return [name or (key if "=" in key else key.strip("\"'")) for name, key in found]
+
+
+def _step(value: Any, tokens: list[str]) -> tuple[str | int | None, int]:
+    """The key or index that the next tokens name in a value, and how many of them it took."""
+    if isinstance(value, list):
+        return _index(value, tokens[0]), 1
+    if isinstance(value, dict):
+        # A label's key holds dots that the path doesn't always put in brackets.
+        for taken in range(1, len(tokens) + 1):
+            if (key := ".".join(tokens[:taken])) in value:
+                return key, taken
+    return None, 0
+
+
+def _index(items: list[Any], token: str) -> int | None:
+    """`2`, or what server-side apply writes: `name="app"`, `containerPort=80,protocol="TCP"`."""
+    if token.isdecimal():
+        return int(token) if len(token) < 10 and int(token) < len(items) else None
+    wanted = dict(part.partition("=")[::2] for part in token.split(","))
+    for index, item in enumerate(items):
+        if isinstance(item, dict) and all(
+            str(item.get(key)) == value.strip('"') for key, value in wanted.items()
+        ):
+            return index
+    return None
