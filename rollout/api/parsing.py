@@ -131,7 +131,8 @@ def _problems(kind: Kind[M], error: ValidationError, holes: set[Path]) -> Iterat
     for details in error.errors(include_url=False):
         path = tuple(part for part in details["loc"] if not str(part).startswith("tag:"))
         missing = details["type"] == "missing" and path[:-1] in holes
-        if not missing and not (path in holes and details["type"] in {"one_key", "missing"}):
+        choice = path in holes and details["type"] in {"one_key", "value_error"}
+        if not missing and not choice:
             yield from _explain(kind, path, details)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationInfo
@@ -128,3 +129,10 @@ def judged_with_traffic(steps: tuple[Any, ...], info: ValidationInfo) -> tuple[A
     if problems:
         raise WrongFieldsError(*problems)
     return steps
+
+
+def positive(duration: timedelta) -> timedelta:
+    """A duration that is one."""
+    if duration <= timedelta(0):
+        raise ValueError("must be longer than 0s")
+    return duration

@@ -1,0 +1,144 @@
+"""A place in Git that holds the desired state, and what came of reading it."""
+
+import re
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, field_validator
+
+from rollout.api.base import Duration, Manifest, Model
+from rollout.api.meta import ObjectMeta
+from rollout.api.parsing import Kind, parse
+from rollout.api.rollout import Name
+from rollout.api.unsupported import GIT_SOURCE
+
+URL_PATTERN = r"^(https?|ssh|git|file)://[^ ]+$"
+BRANCH_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$"
+
+
+class Ref(Model):
+    """Which commit is wanted."""
+
+    branch: Annotated[str, Field(pattern=BRANCH_PATTERN)] | None = None
+    """The branch to follow. Default: the repository's own default branch."""
+
+
+class SecretRef(Model):
+    """A Secret of the same namespace."""
+
+    name: Name
+
+
+class WriteBackMode(StrEnum):
+    """How a verdict goes back to Git."""
+
+    NOTES = "notes"
+    COMMIT_STATUS = "commitStatus"
+    REVERT_BRANCH = "revertBranch"
+    REVERT_COMMIT = "revertCommit"
+
+
+class WriteBack(Model):
+    """What goes back to Git."""
+
+    modes: tuple[WriteBackMode, ...] = Field((WriteBackMode.NOTES,), max_length=4)
+    """notes: the verdict as JSON on the commit, under refs/notes/rollout. Empty: nothing is written."""
+
+    @field_validator("modes")
+    @classmethod
+    def _built(cls, modes: tuple[WriteBackMode, ...]) -> tuple[WriteBackMode, ...]:
+        missing = [mode for mode in modes if mode is not WriteBackMode.NOTES]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} is not supported yet: use notes")
+        return modes
+
+
+def _path_inside(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError("must lie inside the repository: no leading / and no ..")
+    return path
+
+
+def _without_password(url: str) -> str:
+    if re.match(r"^[a-z]+://[^/@]*:[^/@]*@", url):
+        raise ValueError("must not hold a password: put it into the Secret that secretRef names")
+    return url
+
+
+def _a_second(interval: timedelta) -> timedelta:
+    if interval < timedelta(seconds=1):
+        raise ValueError("must be at least 1s")
+    return interval
+
+
+class GitSourceSpec(Model):
+    """Where the desired state is."""
+
+    url: Annotated[str, Field(pattern=URL_PATTERN, max_length=2048), AfterValidator(_without_password)]
+    """The repository: https://, ssh://; git://, http:// and file:// only where the operator allows them."""
+    ref: Ref = Ref()
+    """Which commit is wanted."""
+    path: Annotated[str, Field(max_length=1024), AfterValidator(_path_inside)] = ""
+    """The directory or file that is read. Default: all of the repository."""
+    interval: Annotated[Duration, AfterValidator(_a_second)] = timedelta(minutes=1)
+    """How often to look."""
+    secret_ref: SecretRef | None = None
+    """The Secret with username and password, or bearerToken, or identity and known_hosts."""
+    write_back: WriteBack = WriteBack()
+    """What goes back to Git. Default: notes."""
+
+
+class GitCondition(Model):
+    """A condition as Kubernetes writes it."""
+
+    type: str
+    """Ready, FetchFailed, Stalled or Reconciling."""
+    status: str
+    reason: str
+    message: str = ""
+    last_transition_time: datetime
+
+
+class AppliedRevision(Model):
+    """What became of a commit."""
+
+    commit: str
+    result: str
+    time: datetime
+    author: str = ""
+    subject: str = ""
+    message: str = ""
+
+
+class GitSourceStatus(Model):
+    """What came of reading it."""
+
+    observed_generation: int = 0
+    last_attempted_revision: str = ""
+    """BRANCH@COMMIT that was read last."""
+    last_applied_revision: str = ""
+    """BRANCH@COMMIT whose objects stand in the cluster."""
+    last_handled_reconcile_at: str = ""
+    conditions: tuple[GitCondition, ...] = ()
+    history: tuple[AppliedRevision, ...] = ()
+    """The last 10 commits that were read."""
+
+
+class GitSource(Model):
+    """A GitSource as a user wrote it."""
+
+    metadata: ObjectMeta
+    spec: GitSourceSpec
+
+
+KIND = Kind("GitSource", GitSource, GIT_SOURCE)
+
+
+def parse_git_source(manifest: Manifest) -> GitSource:
+    """The GitSource that `manifest` describes.
+
+    Raises:
+        InvalidSpec: with every problem that is found, not only the first.
+    """
+    return parse(KIND, manifest)

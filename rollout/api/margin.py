@@ -1,0 +1,84 @@
+"""How much worse is tolerated, and how much is unacceptable: a line above the stable version's own rate."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+from rollout.api.base import Model, parse_share, share_text
+
+_NUMBER = r"[0-9]{1,9}(\.[0-9]{1,9})?"
+AMOUNT_PATTERN = rf"^{_NUMBER}(pp|/h)$"
+CHANGE_PATTERN = rf"^-?{_NUMBER}%$"
+
+
+class Unit(StrEnum):
+    """What an absolute margin counts in."""
+
+    POINTS = "pp"
+    """Percentage points, of shares."""
+    PER_HOUR = "/h"
+    """Events per hour of one pod, of rates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """An absolute margin."""
+
+    value: float
+    """A share (0.0002 is 0.02 percentage points), or events per pod and hour."""
+    unit: Unit
+
+    def __str__(self) -> str:
+        """As it is written: `0.02pp`, `0.5/h`."""
+        number = Decimal(repr(self.value)) * (100 if self.unit is Unit.POINTS else 1)
+        return f"{number.normalize():f}{self.unit}"
+
+
+def parse_amount(value: object) -> Amount:
+    """An amount from `0.02pp` or `0.5/h`.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(value, Amount):
+        return value
+    if not isinstance(value, str) or not re.fullmatch(AMOUNT_PATTERN, value):
+        raise ValueError("write a number with its unit: 0.02pp of a share, 0.5/h of a rate")
+    unit = Unit.POINTS if value.endswith(Unit.POINTS) else Unit.PER_HOUR
+    number = Decimal(value.removesuffix(unit))
+    return Amount(float(number / 100 if unit is Unit.POINTS else number), unit)
+
+
+def parse_change(value: object) -> float:
+    """A relative change from `50%` (0.5) or `-5%` (-0.05)."""
+    if isinstance(value, str) and value.startswith("-"):
+        return -parse_share(value[1:])
+    return parse_share(value)
+
+
+Absolute = Annotated[
+    Amount,
+    BeforeValidator(parse_amount),
+    PlainSerializer(str, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": AMOUNT_PATTERN}),
+]
+
+Change = Annotated[
+    float,
+    BeforeValidator(parse_change),
+    PlainSerializer(share_text, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": CHANGE_PATTERN}),
+]
+
+
+class Margin(Model):
+    """The line `(1 + relative) * stable + absolute`; what is left out is nothing."""
+
+    relative: Change = 0.0
+    """More than stable by this part of it: 5%."""
+    absolute: Absolute | None = None
+    """More than stable by so much: 0.02pp of a share, 0.5/h of events per pod and hour."""
