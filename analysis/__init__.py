@@ -1,14 +1,53 @@
 """What may be concluded from measurements of two arms of traffic.
 
-Knows counts, margins, e-values and verdicts; knows nothing of Kubernetes. Everything but `sources` is pure: no I/O,
-no clock, no logging, no randomness. Time is an argument.
+Knows counts, margins, e-values and verdicts; knows nothing of Kubernetes. Everything but `sources` is pure:
+no I/O, no clock, no logging, no randomness. Time is an argument.
 
     policy = Policy(metrics=(Metric("errors", Proportion(bad=..., total=...)), ...), alpha=0.01, beta=0.05)
-    cp = begin(policy, at)                         # once a rollout; cp.to_json(), Checkpoint.from_json(dict)
-    cp = begin_step(cp, "3", at)                   # fresh safe evidence, once the step's effect was observed
-    reading = await take(source, metric, arms, cp.cut(name), until, context)      # analysis.sources; never raises
-    cp = fold(policy, cp, name, reading)           # exactly once: NotAtCut unless reading.since is cp.cut(name)
-    cp = skip(cp, name, until)                     # drop the evidence of an interval
+    cp = begin(policy, at)                    # once a rollout; cp.to_json(), Checkpoint.from_json(dict)
+    cp = begin_step(cp, "3", at)              # fresh safe evidence, once the step's effect was observed
+    reading = await take(source, metric, arms, cp.cut(name), until, context)  # analysis.sources; never raises
+    cp = fold(policy, cp, name, reading)      # exactly once: else NotAtCutError
+    cp = skip(cp, name, until)                # give up the evidence of an interval
     judgement = judge(policy, cp, at, active=None, min_duration=timedelta(0))
-    reasons = compatible(policy, cp, at, active=None, min_requests=None)          # empty: promoteIfCompatible may
+    reasons = compatible(policy, cp, at, active=None, min_requests=None)  # empty: promoteIfCompatible may
 """
+
+from analysis.evidence import Counts, Pair, Series
+from analysis.metric import Direction, InvalidPolicy, Margin, Metric, Policy, Proportion, Rate, Role, Slo
+from analysis.reading import ArmSamples, Context, Reading, Samples, Status, lookback, read
+from analysis.sequential import Checkpoint, NotAtCutError, begin, begin_step, fold, skip
+from analysis.verdict import Judgement, MetricVerdict, Outcome, compatible, judge
+
+__all__ = [
+    "ArmSamples",
+    "Checkpoint",
+    "Context",
+    "Counts",
+    "Direction",
+    "InvalidPolicy",
+    "Judgement",
+    "Margin",
+    "Metric",
+    "MetricVerdict",
+    "NotAtCutError",
+    "Outcome",
+    "Pair",
+    "Policy",
+    "Proportion",
+    "Rate",
+    "Reading",
+    "Role",
+    "Samples",
+    "Series",
+    "Slo",
+    "Status",
+    "begin",
+    "begin_step",
+    "compatible",
+    "fold",
+    "judge",
+    "lookback",
+    "read",
+    "skip",
+]

@@ -11,7 +11,7 @@ from enum import StrEnum
 MAX_EDGES = 3  # each edge is a test of its own; three fit the 4 kB that a metric's state may take
 
 
-class InvalidPolicy(ValueError):
+class InvalidPolicy(ValueError):  # noqa: N818 - named as the condition it becomes, like InvalidSpec
     """A policy that can't be judged by; `path` names the field, the text says the remedy."""
 
     def __init__(self, path: str, text: str) -> None:
@@ -74,8 +74,8 @@ class Rate:
 
 Kind = Proportion | Slo | Rate
 
-# Where a metric names no margin: 1.05 and +0.02 pp, 1.5 and +0.25 pp for shares; for rates 5 % and one event in
-# 50 pod-hours, 50 % and one in 5 pod-minutes.
+# Where a metric names no margin: 1.05 and +0.02 pp, 1.5 and +0.25 pp for shares; for rates 5 % and one event
+# in 50 pod-hours, 50 % and one in 5 pod-minutes.
 _TOLERATE: Mapping[type, Margin] = {
     Proportion: Margin(0.05, 0.0002),
     Slo: Margin(0.05, 0.0002),
@@ -92,9 +92,9 @@ _UNACCEPTABLE: Mapping[type, Margin] = {
 class Metric:
     """One comparison of the canary with the stable version.
 
-    `tolerate` is surely acceptable (no rollback at or below it), `unacceptable` surely not (no promotion at or
-    beyond it); None takes the default of the kind. `weight` is the share of alpha among guardrails; None takes the
-    default: half for the first guardrail, the rest in equal parts.
+    `tolerate` is surely acceptable (no rollback at or below it), `unacceptable` surely not (no promotion at
+    or beyond it); None takes the default of the kind. `weight` is the share of alpha among guardrails; None
+    takes the default: half for the first guardrail, the rest in equal parts.
     """
 
     name: str

@@ -1,0 +1,278 @@
+"""One look at one metric: from raw samples of both arms to counts, or to the reason why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import chain
+
+from analysis.evidence import (
+    Counts,
+    Increase,
+    NotACounterError,
+    Pair,
+    Scrapes,
+    Series,
+    common_instant,
+    count,
+    count_histogram,
+    exposure,
+    scrape_interval,
+    scrapes,
+    tidy,
+    to_datetime,
+    to_ms,
+)
+from analysis.metric import Metric, Proportion, Rate, Slo
+
+CANARY, STABLE = "canary", "stable"
+DEFAULT_INTERVAL = timedelta(seconds=15)
+PATIENCE = timedelta(seconds=60)
+REACH = timedelta(minutes=15)
+
+
+class Status(StrEnum):
+    """What became of a look. Only OK moves the cut."""
+
+    OK = "ok"
+    WAITING = "waiting"  # not every arm was scraped, or had events, since the cut
+    NO_DATA = "no_data"
+    ERROR = "error"  # the question is wrong: someone has to mend it
+    OUTAGE = "outage"  # the source did not answer: it mends itself
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What `(since, until]` brought. `counts`: a pair for each edge of an SLO, else one; empty unless OK."""
+
+    since: datetime
+    until: datetime
+    status: Status
+    counts: tuple[Pair, ...] = ()
+    cause: str = ""
+    notes: tuple[str, ...] = ()
+    interval: timedelta | None = None  # the scrape interval that the samples show
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a reader must know beside the samples.
+
+    began: when the rollout began. interval: the scrape interval where the samples do not show it.
+    started: process start by pod name, as the cluster tells it, for targets that do not export their own.
+    patience: how long an arm without events is waited for, so that both arms' events fall into one look.
+    reach: what is older is given up rather than read.
+    """
+
+    began: datetime
+    interval: timedelta = DEFAULT_INTERVAL
+    started: Mapping[str, datetime] = field(default_factory=dict)
+    patience: timedelta = PATIENCE
+    reach: timedelta = REACH
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSamples:
+    """Raw samples of one arm, by selector: `series["bad" | "total" | "buckets" | "events"]`.
+
+    up: the targets' `up`. starts: their `process_start_time_seconds`. Both may be empty.
+    """
+
+    series: Mapping[str, tuple[Series, ...]]
+    up: tuple[Series, ...] = ()
+    starts: tuple[Series, ...] = ()
+
+    @property
+    def every(self) -> Iterable[Series]:
+        """The counters of all selectors."""
+        return chain.from_iterable(self.series.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Raw samples of both arms, all of the instants in `(reach, until]`."""
+
+    canary: ArmSamples
+    stable: ArmSamples
+    reach: datetime
+
+
+def lookback(interval: timedelta) -> timedelta:
+    """How far before the cut to ask, so that its last values are found in spite of some failed scrapes."""
+    return min(max(20 * interval, timedelta(minutes=1)), timedelta(minutes=5))
+
+
+def read(metric: Metric, samples: Samples, cut: datetime, until: datetime, context: Context) -> Reading:
+    """Count `(cut, until']` of both arms, `until'` <= `until` being the last instant that all live targets share.
+
+    Pure, and never raises for what the samples hold: inputs that no counter can have are an ERROR whose cause
+    names them. An arm without a series is NO_DATA; one without new events is WAITING, for `context.patience`.
+    """
+    try:
+        tidied = replace(samples, canary=_tidied(samples.canary), stable=_tidied(samples.stable))
+    except NotACounterError as wrong:
+        return Reading(cut, cut, Status.ERROR, cause=str(wrong))
+    missing = blind_cause(metric, tidied)
+    if missing:
+        return Reading(cut, cut, Status.NO_DATA, cause=missing)
+    return _read(metric, tidied, cut, until, context)
+
+
+def blind_cause(metric: Metric, samples: Samples) -> str:
+    """Why nothing can be said, as a sentence; empty where both arms have series."""
+    key = _needed(metric)
+    canary, stable = bool(samples.canary.series.get(key)), bool(samples.stable.series.get(key))
+    if canary and stable:
+        return ""
+    if stable:
+        return f"only stable has series for {key}: nothing is scraped from the canary"
+    if canary:
+        return f"only the canary has series for {key}: nothing is scraped from stable"
+    return f"no series for {key} in either arm"
+
+
+def _needed(metric: Metric) -> str:
+    match metric.kind:
+        case Proportion():
+            return "total"
+        case Slo():
+            return "buckets"
+        case Rate():
+            return "events"
+
+
+def _tidied(arm: ArmSamples) -> ArmSamples:
+    return replace(arm, series={key: tuple(tidy(one) for one in some) for key, some in arm.series.items()})
+
+
+def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, context: Context) -> Reading:
+    both = (*samples.canary.every, *samples.stable.every)
+    seen = _seen(samples, both, context)
+    interval = scrape_interval(seen.instants.values())
+    known = None if interval is None else timedelta(milliseconds=interval)
+    step = interval or context.interval // timedelta(milliseconds=1)
+    start = max(cut, until - context.reach)
+    end = common_instant(both, to_ms(until), step)
+    waiting = Reading(cut, cut, Status.WAITING, interval=known)
+    if end <= to_ms(start):
+        return replace(waiting, cause="no scrape of every target since the last look")
+    try:
+        counts, rebased = _counts(metric, samples, to_ms(start), end, seen)
+    except NotACounterError as wrong:
+        return replace(waiting, status=Status.ERROR, cause=str(wrong))
+    silent = _silent(counts)
+    if silent and to_datetime(end) - start < context.patience:
+        return replace(waiting, cause=silent)
+    return Reading(
+        cut,
+        to_datetime(end),
+        Status.OK,
+        counts,
+        cause=silent,
+        notes=_notes(rebased, start - cut),
+        interval=known,
+    )
+
+
+def _seen(samples: Samples, both: Sequence[Series], context: Context) -> Scrapes:
+    return scrapes(
+        both,
+        up=(*samples.canary.up, *samples.stable.up),
+        starts=(*samples.canary.starts, *samples.stable.starts),
+        pods={pod: to_ms(at) for pod, at in context.started.items()},
+        reach=to_ms(samples.reach),
+        began=to_ms(context.began),
+    )
+
+
+def _silent(counts: Sequence[Pair]) -> str:
+    names = [
+        name
+        for name, total in ((CANARY, counts[0].canary.total), (STABLE, counts[0].stable.total))
+        if total == 0
+    ]
+    return f"no events of {' and '.join(names)} since the last look" if names else ""
+
+
+def _notes(rebased: int, unread: timedelta) -> tuple[str, ...]:
+    notes = []
+    if rebased:
+        notes.append(
+            f"{rebased} series without a value before the cut began anew: earlier events are not counted"
+        )
+    if unread > timedelta(0):
+        notes.append(f"{unread // timedelta(seconds=1)} s before it were not counted: out of reach")
+    return tuple(notes)
+
+
+def _counts(
+    metric: Metric, samples: Samples, cut: int, until: int, seen: Scrapes
+) -> tuple[tuple[Pair, ...], int]:
+    canary, stable = (_arm_counts(metric, arm, cut, until, seen) for arm in (samples.canary, samples.stable))
+    pairs = tuple(Pair(one, other) for one, other in zip(canary[0], stable[0], strict=True))
+    return pairs, canary[1] + stable[1]
+
+
+def _arm_counts(
+    metric: Metric, arm: ArmSamples, cut: int, until: int, seen: Scrapes
+) -> tuple[list[Counts], int]:
+    match metric.kind:
+        case Proportion():
+            bad = count(arm.series.get("bad", ()), cut, until, seen)
+            total = count(arm.series["total"], cut, until, seen)
+            return [_within(bad, total)], bad.rebased + total.rebased
+        case Slo(edges=edges):
+            return _slower(arm.series["buckets"], edges, cut, until, seen)
+        case Rate():
+            events = count(arm.series["events"], cut, until, seen)
+            return [
+                Counts(events.value, exposure((*arm.series["events"], *arm.up), cut, until))
+            ], events.rebased
+
+
+def _within(bad: Increase, total: Increase) -> Counts:
+    if bad.value > total.value:
+        raise NotACounterError(
+            f"{bad.value:g} bad events of {total.value:g} in all: does `total` include what `bad` counts?"
+        )
+    return Counts(bad.value, total.value)
+
+
+def _slower(
+    buckets: Sequence[Series], edges: Sequence[float], cut: int, until: int, seen: Scrapes
+) -> tuple[list[Counts], int]:
+    histograms: dict[tuple[tuple[str, str], ...], dict[float, Series]] = {}
+    for one in buckets:
+        rest = tuple(sorted((name, value) for name, value in one.labels.items() if name != "le"))
+        histograms.setdefault(rest, {})[_edge(one)] = one
+    wanted = (*edges, float("inf"))
+    sums = [Increase()] * len(wanted)
+    for parts in histograms.values():
+        for edge in wanted:
+            if edge not in parts:
+                known = ", ".join(f"{le:g}" for le in sorted(parts))
+                raise NotACounterError(f"no bucket with the edge {edge:g}: the histogram has {known}")
+        found = count_histogram([parts[edge] for edge in wanted], cut, until, seen)
+        _rising(found, wanted)
+        sums = [held + more for held, more in zip(sums, found, strict=True)]
+    total = sums[-1]
+    slower = [Counts(total.value - below.value, total.value) for below in sums[:-1]]
+    return slower, total.rebased
+
+
+def _rising(found: Sequence[Increase], edges: Sequence[float]) -> None:
+    for place in range(1, len(found)):
+        if found[place].value < found[place - 1].value:
+            raise NotACounterError(
+                f"{found[place - 1].value:g} requests up to {edges[place - 1]:g} but"
+                f" {found[place].value:g} up to {edges[place]:g}: the buckets of a histogram can't shrink"
+            )
+
+
+def _edge(bucket: Series) -> float:
+    try:
+        return float(bucket.labels["le"])
+    except (KeyError, ValueError):
+        raise NotACounterError(f"{bucket} has no usable `le`: not a classic histogram's bucket") from None

@@ -1,0 +1,342 @@
+"""From evidence to a judgement: worse, not worse, not enough evidence, or blind. No data is never a pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from analysis.boundaries import HARM, SAFE, ratio_interval, requests_at_even_odds
+from analysis.evidence import Counts, Pair, to_datetime
+from analysis.metric import Margin, Metric, Policy, Rate, Role
+from analysis.reading import Status
+from analysis.sequential import Checkpoint, MetricState, Test, expected_rate, facing
+
+CONFIDENCE = 0.95  # of the interval that is shown
+SUSPICION = 5.0  # a harm e-value above which an inconclusive canary is not compatible with a good one
+OVERSHOOT = 1.1  # what an e-value exceeds its threshold by when it crosses, in nats
+
+
+class Outcome(StrEnum):
+    """What may be said, from good to bad; `severity` orders."""
+
+    NOT_WORSE = "NotWorse"
+    UNDECIDED = "Undecided"
+    NO_DATA = "NoData"
+    ERROR = "Error"
+    WORSE = "Worse"
+
+    @property
+    def severity(self) -> int:
+        """Place from good to bad."""
+        return list(Outcome).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricVerdict:
+    """One metric as it stands. An SLO shows the edge that stands worst.
+
+    counted: both arms over the rollout. in_step: over the present step. estimate: ratio of the arms' rates,
+    None where it has none; biased towards the decision, so show the interval. low, high: a confidence
+    sequence for the ratio (0 and inf where open). harm_progress, safe_progress: how far the evidence is
+    towards each line, 0 to 1.
+    """
+
+    name: str
+    role: Role
+    outcome: Outcome
+    reason: str
+    counted: Pair
+    in_step: Pair
+    estimate: float | None
+    low: float
+    high: float
+    tolerate: Margin
+    unacceptable: Margin
+    log_e_harm: float
+    log_e_safe: float
+    harm_progress: float
+    safe_progress: float
+    looks: int
+    edge: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict over all metrics.
+
+    outcome: WORSE (roll back), NOT_WORSE (this step may pass), UNDECIDED, or what blinds: NO_DATA or ERROR.
+    blamed: the metrics that can be named for a rollback with the same error rate; empty if only all together
+    can. log_e_harm: of the weighted mean, against log(1 / alpha).
+    """
+
+    outcome: Outcome
+    reason: str
+    blamed: tuple[str, ...]
+    metrics: tuple[MetricVerdict, ...]
+    log_e_harm: float
+
+    @property
+    def blind(self) -> bool:
+        """Whether a gate can't be read: hold, and let no clock run."""
+        return self.outcome in (Outcome.NO_DATA, Outcome.ERROR)
+
+
+def judge(
+    policy: Policy,
+    checkpoint: Checkpoint,
+    at: datetime,
+    *,
+    active: frozenset[str] | None = None,
+    min_duration: timedelta = timedelta(0),
+) -> Judgement:
+    """What the evidence allows to say at `at`; `active` names the metrics that gate this step (None: all).
+
+    Worse: the weighted mean of the guardrails' harm e-values is at least 1 / alpha, whatever the present
+    state of the source (Vovk and Wang 2021: a mean of e-values is one under any dependence). Not worse: each
+    active guardrail and success metric has a fresh safe e-value of at least 1 / beta, is being read now, and
+    the step is `min_duration` old.
+    """
+    harms = {m.name: _log_e_harm(policy, m, checkpoint.metrics[m.name]) for m in policy.metrics}
+    weights = policy.weights
+    combined = _log_mean(weights, harms)
+    worse = combined >= -math.log(policy.alpha)
+    blamed = _blamed(weights, harms, policy.alpha) if worse else ()
+    metrics = tuple(
+        _metric_verdict(policy, m, checkpoint, at, harms[m.name], m.name in blamed) for m in policy.metrics
+    )
+    gates = [
+        verdict
+        for verdict in metrics
+        if verdict.role is not Role.WARN and (active is None or verdict.name in active)
+    ]
+    outcome, reason = _outcome(worse, blamed, metrics, gates, _too_young(checkpoint, at, min_duration))
+    return Judgement(outcome, reason, blamed, metrics, combined)
+
+
+def _outcome(
+    worse: bool,
+    blamed: Sequence[str],
+    metrics: Sequence[MetricVerdict],
+    gates: Sequence[MetricVerdict],
+    young: str,
+) -> tuple[Outcome, str]:
+    if worse:
+        named = [verdict.reason for verdict in metrics if verdict.name in blamed]
+        return Outcome.WORSE, "; ".join(named) or "the guardrails together show harm, none of them alone"
+    if not gates:
+        return Outcome.UNDECIDED, "no guardrail is active in this step"
+    worst = max(gates, key=lambda verdict: verdict.outcome.severity)
+    if worst.outcome is not Outcome.NOT_WORSE:
+        return worst.outcome, worst.reason
+    return (Outcome.UNDECIDED, young) if young else (Outcome.NOT_WORSE, "; ".join(v.reason for v in gates))
+
+
+def _too_young(checkpoint: Checkpoint, at: datetime, min_duration: timedelta) -> str:
+    age = at - to_datetime(checkpoint.step_since)
+    if age >= min_duration:
+        return ""
+    return f"not worse so far; the step is {_seconds(age)} old of at least {_seconds(min_duration)}"
+
+
+def _log_e_harm(policy: Policy, metric: Metric, state: MetricState) -> float:
+    """Mean over the metric's tests. Below `min_events` a test may speak for a canary but not against it."""
+    logs = []
+    for test in state.tests:
+        log_e = test.harm.log_e(HARM)
+        enough = facing(metric, test.counted).canary.bad >= policy.min_events
+        logs.append(log_e if enough else min(log_e, 0.0))
+    return _log_mean(dict.fromkeys(range(len(logs)), 1 / len(logs)), dict(enumerate(logs)))
+
+
+def _log_mean(weights: Mapping[Any, float], logs: Mapping[Any, float]) -> float:
+    terms = [math.log(weight) + logs[key] for key, weight in weights.items() if weight > 0]
+    if not terms:
+        return -math.inf
+    top = max(terms)
+    return top + math.log(sum(math.exp(term - top) for term in terms)) if top > -math.inf else top
+
+
+def _blamed(weights: Mapping[str, float], logs: Mapping[str, float], alpha: float) -> tuple[str, ...]:
+    """Closed testing of the weighted mean: names that hold with family-wise error alpha.
+
+    Metric i is blamed iff v_i (E_i - 1/alpha) + sum over the others of min(0, v_j (E_j - 1/alpha)) >= 0: the
+    intersection of i with any set of others rejects.
+    """
+    excess = {
+        name: weight * math.expm1(min(logs[name] + math.log(alpha), 600.0))
+        for name, weight in weights.items()
+    }
+    owed = sum(min(0.0, value) for value in excess.values())
+    return tuple(
+        name
+        for name, value in excess.items()
+        if weights[name] > 0 and value >= 0 and value + owed - min(0.0, value) >= 0
+    )
+
+
+def _metric_verdict(
+    policy: Policy, metric: Metric, checkpoint: Checkpoint, at: datetime, log_harm: float, blamed: bool
+) -> MetricVerdict:
+    state = checkpoint.metrics[metric.name]
+    safes = [test.safe.log_e(SAFE) for test in state.tests]
+    log_safe = min(safes)
+    place = max(range(len(safes)), key=lambda i: (state.tests[i].harm.log_e(HARM), -safes[i]))
+    test = state.tests[place]
+    low, high = ratio_interval(test.likelihood, test.counted.canary.bad, 1 - CONFIDENCE)
+    weight = policy.weights[metric.name] or 1.0
+    worse = blamed or (metric.role is Role.WARN and log_harm >= -math.log(policy.alpha))
+    outcome, reason = _metric_outcome(policy, metric, state, at, log_safe, worse, test, (low, high))
+    return MetricVerdict(
+        name=metric.name,
+        role=metric.role,
+        outcome=outcome,
+        reason=f"{metric.name}: {reason}",
+        counted=test.counted,
+        in_step=test.in_step,
+        estimate=_ratio(test.counted),
+        low=low,
+        high=high,
+        tolerate=metric.acceptable,
+        unacceptable=metric.refusable,
+        log_e_harm=log_harm,
+        log_e_safe=log_safe,
+        harm_progress=_progress(log_harm + math.log(weight), policy.alpha),
+        safe_progress=_progress(log_safe, policy.beta),
+        looks=state.looks,
+        edge=metric.edges[place],
+        note=state.note,
+    )
+
+
+def _metric_outcome(
+    policy: Policy,
+    metric: Metric,
+    state: MetricState,
+    at: datetime,
+    log_safe: float,
+    worse: bool,
+    test: Test,
+    interval: tuple[float, float],
+) -> tuple[Outcome, str]:
+    seen = _described(metric, test, interval)
+    if worse:
+        return Outcome.WORSE, f"{seen}: worse than tolerated"
+    match state.status:
+        case Status.ERROR:
+            return Outcome.ERROR, state.cause
+        case Status.NO_DATA | Status.OUTAGE:
+            return Outcome.NO_DATA, state.cause
+        case _ if at - to_datetime(state.cut) > policy.stale_after:
+            return (
+                Outcome.NO_DATA,
+                f"nothing new since {to_datetime(state.cut):%H:%M:%S} UTC ({state.cause or 'stale'})",
+            )
+        case _ if log_safe >= -math.log(policy.beta):
+            return Outcome.NOT_WORSE, f"{seen}: not worse than is acceptable"
+        case _ if not state.looks_in_step:
+            return (
+                Outcome.UNDECIDED,
+                f"nothing counted in this step yet ({state.cause or 'the next look will'})",
+            )
+        case _:
+            return Outcome.UNDECIDED, f"{seen}: not enough evidence" + (
+                f" ({state.cause})" if state.cause else ""
+            )
+
+
+def _described(metric: Metric, test: Test, interval: tuple[float, float]) -> str:
+    pair = test.counted
+    low, high = interval
+    ratio = f"ratio {low:.2g} to {high:.2g}" if math.isfinite(high) else f"ratio at least {low:.2g}"
+    shown = f", {ratio}" if low > 0 or math.isfinite(high) else ""
+    return f"canary {_counts(metric, pair.canary)}, stable {_counts(metric, pair.stable)}{shown}"
+
+
+def _counts(metric: Metric, counts: Counts) -> str:
+    if counts.rate is None:
+        return "nothing counted"
+    if isinstance(metric.kind, Rate):
+        return f"{counts.bad:,.0f} in {counts.total:,.2f} pod-hours"
+    return f"{100 * counts.rate:.2g} % ({counts.bad:,.0f} of {counts.total:,.0f})"
+
+
+def _seconds(span: timedelta) -> str:
+    return f"{max(span, timedelta(0)) // timedelta(seconds=1)} s"
+
+
+def _ratio(pair: Pair) -> float | None:
+    canary, stable = pair.canary.rate, pair.stable.rate
+    return canary / stable if canary is not None and stable else None
+
+
+def _progress(log_e: float, level: float) -> float:
+    return min(1.0, max(0.0, log_e / -math.log(level)))
+
+
+def compatible(
+    policy: Policy,
+    checkpoint: Checkpoint,
+    at: datetime,
+    *,
+    active: frozenset[str] | None = None,
+    min_requests: float | None = None,
+) -> tuple[str, ...]:
+    """Why an inconclusive step is not compatible with a good canary; empty if it is (promoteIfCompatible).
+
+    Compatible: each active guardrail was measured in this step, is being read, on at least `min_requests` of
+    canary exposure (None: what a rollback at `unacceptable` needs with power 1/2), with its estimate inside
+    `unacceptable`; and no guardrail's harm e-value exceeds 5.
+    """
+    judgement = judge(policy, checkpoint, at, active=active)
+    reasons = []
+    for metric, verdict in zip(policy.metrics, judgement.metrics, strict=True):
+        if metric.role is not Role.GUARDRAIL:
+            continue
+        if verdict.log_e_harm > math.log(SUSPICION):
+            reasons.append(f"{metric.name}: a harm e-value of {math.exp(min(verdict.log_e_harm, 600.0)):.3g}")
+        if active is None or metric.name in active:
+            state = checkpoint.metrics[metric.name]
+            reasons += _unmeasured(policy, metric, state, verdict, min_requests)
+    if not any(m.role is Role.GUARDRAIL and (active is None or m.name in active) for m in policy.metrics):
+        reasons.append("no guardrail is active in this step")
+    return tuple(reasons)
+
+
+def _unmeasured(
+    policy: Policy, metric: Metric, state: MetricState, verdict: MetricVerdict, min_requests: float | None
+) -> list[str]:
+    if verdict.outcome in (Outcome.NO_DATA, Outcome.ERROR):
+        return [verdict.reason]
+    reasons = []
+    for test in state.tests:
+        canary, stable = test.in_step.canary, test.in_step.stable
+        needed = min_requests if min_requests is not None else _requests_needed(policy, metric, test)
+        if canary.rate is None or stable.rate is None or canary.total < needed:
+            reasons.append(
+                f"{metric.name}: {canary.total:,.0f} canary events measured of {needed:,.0f} needed"
+            )
+        elif not _inside(metric, test.in_step):
+            reasons.append(f"{metric.name}: the estimate is not inside the unacceptable margin")
+    return reasons
+
+
+def _inside(metric: Metric, pair: Pair) -> bool:
+    sided = facing(metric, pair)
+    return (sided.canary.rate or 0.0) < metric.refusable.line(sided.stable.rate or 0.0)
+
+
+def _requests_needed(policy: Policy, metric: Metric, test: Test) -> float:
+    sided = facing(metric, test.in_step)
+    if not (sided.canary.total and sided.stable.total):
+        return math.inf
+    threshold = -math.log(policy.alpha * (1 - policy.late_share) * policy.weights[metric.name]) + OVERSHOOT
+    ratio = sided.canary.total / sided.stable.total
+    first = requests_at_even_odds(
+        metric.acceptable, metric.refusable, expected_rate(metric, test), ratio, threshold
+    )
+    return first * test.in_step.canary.total / sided.canary.total
