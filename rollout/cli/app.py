@@ -1,0 +1,52 @@
+"""All commands, and what stands before them."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from rollout import __version__
+from rollout.cli import asking, seeing
+from rollout.cli.failure import Group
+
+app = typer.Typer(
+    name="rollout",
+    cls=Group,
+    help="Progressive delivery for Kubernetes: traffic in steps, judged by evidence.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("get", rich_help_panel="See")(seeing.get)
+app.command("list", rich_help_panel="See")(seeing.list_)
+app.command("status", rich_help_panel="See")(seeing.status)
+for intent in (asking.abort, asking.promote, asking.pause, asking.resume, asking.retry):
+    app.command(rich_help_panel="Ask")(intent)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"rollout {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Progressive delivery for Kubernetes."""
+
+
+@app.command("version", rich_help_panel="Install")
+def version_command() -> None:
+    """Print the version."""
+    _print_version(asked=True)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
