@@ -1,0 +1,38 @@
+"""How we reach the API server, and as whom."""
+
+import os
+from pathlib import Path
+
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
+
+from rollout.api.errors import Stalled
+
+CONNECTIONS = 0
+"""No limit: every watch holds one connection; calls at once are bounded by the turns at once."""
+_HOME_CONFIG = Path("~/.kube/config").expanduser()
+
+
+async def login(kubeconfig: str = "", context: str = "") -> Configuration:
+    """Credentials from `kubeconfig`, else $KUBECONFIG, else the pod's ServiceAccount, else ~/.kube/config.
+
+    Raises:
+        Stalled: none of them is there or can be read; the message names what was looked for.
+    """
+    configuration = Configuration()
+    configuration.connection_pool_maxsize = CONNECTIONS
+    file = kubeconfig or os.environ.get("KUBECONFIG", "")
+    try:
+        if not file and "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            await config.load_kube_config(
+                config_file=file or str(_HOME_CONFIG),
+                context=context or None,
+                client_configuration=configuration,
+                persist_config=False,
+            )
+    except (config.ConfigException, OSError) as error:
+        where = file or "the pod's ServiceAccount and ~/.kube/config"
+        raise Stalled("NoCluster", f"no credentials for a cluster in {where}: {error}") from error
+    return configuration
