@@ -1,0 +1,141 @@
+"""One queue of keys: single flight a key, back-off a key, a bounded number of turns at once.
+
+Waking a key that is under way runs it once more afterwards, however often it was woken; a key that sleeps until a time
+is woken early by `wake`. The queue holds nothing but keys: a lost wake-up costs a delay, never a decision.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from rollout.api.errors import Retry
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_SECONDS = 0.2
+LONGEST_BACKOFF_SECONDS = 30.0
+
+
+class Key(NamedTuple):
+    """What a turn is about."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """Render for logs."""
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+Turn = Callable[[Key], Awaitable[datetime | None]]
+"""One turn for a key; returns when to look again, None for not before something wakes it."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    """What is known of one key."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    timer: asyncio.TimerHandle | None = None
+    timer_at: float = float("inf")
+    queued: bool = False
+    failures: int = 0
+
+
+class Queue:
+    """Runs `turn` for keys that were woken, at most `at_once` of them at a time."""
+
+    def __init__(self, turn: Turn, at_once: int) -> None:
+        self._turn = turn
+        self._at_once = at_once
+        self._slots: dict[Key, _Slot] = {}
+        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self.turns = 0
+
+    def wake(self, key: Key) -> None:
+        """Run a turn for `key` as soon as possible."""
+        slot = self._slots.setdefault(key, _Slot())
+        self._disarm(slot)
+        if not slot.queued:
+            slot.queued = True
+            self._ready.put_nowait(key)
+
+    def wake_in(self, key: Key, seconds: float) -> None:
+        """Run a turn for `key` in so many seconds, or earlier if it is already due earlier."""
+        if seconds <= 0:
+            self.wake(key)
+            return
+        slot = self._slots.setdefault(key, _Slot())
+        loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
+        if slot.queued or at >= slot.timer_at:
+            return
+        self._disarm(slot)
+        slot.timer_at = at
+        slot.timer = loop.call_later(seconds, self.wake, key)
+
+    def forget(self, key: Key) -> None:
+        """Drop what is known of a key whose object is gone."""
+        slot = self._slots.get(key)
+        if slot is not None and not slot.lock.locked() and not slot.queued:
+            self._disarm(slot)
+            del self._slots[key]
+
+    @asynccontextmanager
+    async def exclusive(self, key: Key) -> AsyncIterator[None]:
+        """Hold the turn of `key`: whatever is written inside is written by the one writer (design D10)."""
+        slot = self._slots.setdefault(key, _Slot())
+        async with slot.lock:
+            yield
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(self._at_once):
+                workers.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._ready.get()
+            slot = self._slots[key]
+            if slot.lock.locked():
+                # Under way elsewhere: come back when it is done, without holding a worker.
+                slot.queued = False
+                self.wake_in(key, 0.02)
+                continue
+            async with slot.lock:
+                slot.queued = False
+                await self._take_turn(key, slot)
+
+    async def _take_turn(self, key: Key, slot: _Slot) -> None:
+        try:
+            again = await self._turn(key)
+        except Retry as error:
+            slot.failures += 1
+            wait = max(error.after.total_seconds(), self._backoff(slot))
+            log.info("%s: %s; trying again in %.1f s", key, error, wait)
+            self.wake_in(key, wait)
+        except Exception:  # noqa: BLE001 -- a defect in one turn must not stop the others; it is logged whole and retried
+            slot.failures += 1
+            log.exception("%s: the turn failed", key)
+            self.wake_in(key, self._backoff(slot))
+        else:
+            slot.failures = 0
+            if again is not None:
+                self.wake_in(key, (again - datetime.now(UTC)).total_seconds())
+        self.turns += 1
+
+    @staticmethod
+    def _backoff(slot: _Slot) -> float:
+        return float(min(FIRST_BACKOFF_SECONDS * 2 ** min(slot.failures - 1, 16), LONGEST_BACKOFF_SECONDS))
+
+    @staticmethod
+    def _disarm(slot: _Slot) -> None:
+        if slot.timer is not None:
+            slot.timer.cancel()
+        slot.timer, slot.timer_at = None, float("inf")

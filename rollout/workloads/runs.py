@@ -1,0 +1,239 @@
+"""AnalysisRuns: what is asked, resolved once when a run begins, and what a turn sees of one.
+
+The background run asks everything that this rollout will ever ask, the metrics of later inline steps
+included, because the weights over all are fixed at the start. A metric of step 3 is named `errors@3` there.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rollout.api.analysis import AnalysisTemplateSpec, Arms, ArmsPreset, Compare, Metric
+from rollout.api.analysisrun import AnalysisRunSpec
+from rollout.api.base import Manifest
+from rollout.api.errors import InvalidSpec, Problem
+from rollout.api.meta import GROUP, VERSION
+from rollout.api.rollout import AnalysisStep, Argument, BackgroundAnalysis, InlineAnalysis, RolloutSpec
+from rollout.api.selectors import filled
+from rollout.plan import observed
+from rollout.workloads.replicasets import name_of
+
+TemplateKey = tuple[str, bool]
+"""(name, whether it is a ClusterAnalysisTemplate)"""
+Templates = Mapping[TemplateKey, AnalysisTemplateSpec]
+BACKGROUND = "background"
+ATTEMPT_LABEL = "progressive.delivery/attempt"
+ROLE_LABEL = "progressive.delivery/role"
+ROLLOUT_LABEL = "progressive.delivery/rollout"
+
+
+def asked_by(spec: RolloutSpec) -> tuple[tuple[str, str, BackgroundAnalysis | InlineAnalysis], ...]:
+    """(field path, suffix of its metrics' names, analysis) of every analysis in a spec, in order."""
+    canary = spec.strategy.canary
+    path = "spec.strategy.canary"
+    background = [(f"{path}.analysis", "", canary.analysis)] if canary.analysis else []
+    inline = [
+        (f"{path}.steps[{index}].analysis", f"@{index}", step.analysis)
+        for index, step in enumerate(canary.steps)
+        if isinstance(step, AnalysisStep)
+    ]
+    return (*background, *inline)
+
+
+def references(spec: RolloutSpec) -> tuple[tuple[str, TemplateKey], ...]:
+    """(field path, template) of every template that a spec refers to."""
+    return tuple(
+        (f"{path}.templates[{index}].templateName", (ref.template_name, ref.cluster_scope))
+        for path, _, analysis in asked_by(spec)
+        for index, ref in enumerate(analysis.templates)
+    )
+
+
+def problems(
+    spec: RolloutSpec, templates: Templates, broken: Mapping[TemplateKey, str]
+) -> tuple[Problem, ...]:
+    """What keeps the analyses of a spec from being asked; `broken` says why a template can't be parsed."""
+    found: list[Problem] = []
+    for path, key in references(spec):
+        kind = "ClusterAnalysisTemplate" if key[1] else "AnalysisTemplate"
+        if key in broken:
+            found.append(Problem(path, f"{kind} {key[0]!r} is invalid: {broken[key]}", "mend the template"))
+        elif key not in templates:
+            found.append(
+                Problem(path, f"{kind} {key[0]!r} does not exist", f"create the {kind}, or name another one")
+            )
+    if not found:
+        try:
+            metrics(spec, templates, {})
+        except InvalidSpec as invalid:
+            found += invalid.problems
+    return tuple(found)
+
+
+def render(
+    rollout: Manifest,
+    spec: RolloutSpec,
+    templates: Templates,
+    *,
+    name: str,
+    role: str,
+    attempt: str,
+    canary: observed.ReplicaSet,
+    stable: observed.ReplicaSet,
+) -> dict[str, Any]:
+    """The AnalysisRun `name` as it is created.
+
+    Raises:
+        InvalidSpec: a template is missing, an argument has no value, or two templates name a metric alike.
+    """
+    metadata = rollout["metadata"]
+    values = placeholders(metadata["namespace"], metadata["name"], spec, canary, stable)
+    chosen = metrics(spec, templates, values)
+    if role != BACKGROUND:
+        chosen = tuple(metric for metric in chosen if metric.name.endswith(f"@{role}"))
+    background = spec.strategy.canary.analysis
+    rates = (
+        {"false_rollback": background.false_rollback, "false_promotion": background.false_promotion}
+        if background
+        else {}
+    )
+    body = AnalysisRunSpec(
+        metrics=chosen, role=role, attempt=attempt, canary=canary.hash, stable=stable.hash, **rates
+    )
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "AnalysisRun",
+        "metadata": {
+            "name": name,
+            "namespace": metadata["namespace"],
+            "labels": {ROLLOUT_LABEL: metadata["name"], ATTEMPT_LABEL: attempt, ROLE_LABEL: role},
+            "ownerReferences": [
+                {
+                    "apiVersion": rollout["apiVersion"],
+                    "kind": rollout["kind"],
+                    "name": metadata["name"],
+                    "uid": metadata["uid"],
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": body.manifest(),
+    }
+
+
+def read(run: Manifest) -> observed.Run:
+    """What a turn sees of an AnalysisRun."""
+    metadata, spec, status = run["metadata"], run.get("spec", {}), run.get("status") or {}
+    return observed.Run(
+        name=metadata["name"],
+        uid=metadata.get("uid", ""),
+        resource_version=metadata.get("resourceVersion", ""),
+        phase=status.get("phase", ""),
+        message=status.get("message", ""),
+        attempt=spec.get("attempt", ""),
+        role=spec.get("role", ""),
+    )
+
+
+def placeholders(
+    namespace: str,
+    name: str,
+    spec: RolloutSpec,
+    canary: observed.ReplicaSet,
+    stable: observed.ReplicaSet,
+) -> dict[str, str]:
+    """The values of `{{...}}` that need no argument ."""
+    services = {"canary": spec.strategy.canary.canary_service, "stable": spec.strategy.canary.stable_service}
+    values = {"namespace": namespace, "name": name}
+    for arm, replica_set in (("canary", canary), ("stable", stable)):
+        values |= {
+            f"{arm}.hash": replica_set.hash,
+            f"{arm}.service": services[arm],
+            f"{arm}.revision": str(replica_set.revision),
+        }
+    return values
+
+
+def metrics(spec: RolloutSpec, templates: Templates, values: Mapping[str, str]) -> tuple[Metric, ...]:
+    """All metrics of a spec, names suffixed by their step; filled in where `values` are given.
+
+    Raises:
+        InvalidSpec: an argument has no value, or two templates of one analysis name a metric alike.
+    """
+    chosen: list[Metric] = []
+    found: list[Problem] = []
+    for path, suffix, analysis in asked_by(spec):
+        names: set[str] = set()
+        for index, ref in enumerate(analysis.templates):
+            template = templates[(ref.template_name, ref.cluster_scope)]
+            args, missing = _arguments(template, analysis.args)
+            found += [
+                Problem(
+                    f"{path}.args",
+                    f"argument {arg!r} of template {ref.template_name!r} has no value",
+                    f"give it: args: [{{name: {arg}, value: ...}}]",
+                )
+                for arg in missing
+            ]
+            for metric in template.metrics:
+                if metric.name in names:
+                    found.append(
+                        Problem(
+                            f"{path}.templates[{index}]",
+                            f"metric {metric.name!r} is named by two templates",
+                            "rename one of them",
+                        )
+                    )
+                names.add(metric.name)
+                if values and not missing:
+                    metric = _resolved(metric, {**values, **args})
+                chosen.append(metric.model_copy(update={"name": metric.name + suffix}))
+    if found:
+        raise InvalidSpec(tuple(found))
+    return tuple(chosen)
+
+
+def _arguments(
+    template: AnalysisTemplateSpec, given: tuple[Argument, ...]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """(values of `{{args.*}}`, names of arguments without one); the Rollout's values win over defaults."""
+    values = {arg.name: arg.value for arg in template.args} | {
+        arg.name: arg.value for arg in given if arg.value is not None
+    }
+    missing = tuple(name for name, value in values.items() if value is None)
+    return {f"args.{name}": value for name, value in values.items() if value is not None}, missing
+
+
+def _resolved(metric: Metric, values: Mapping[str, str]) -> Metric:
+    """`metric` with every placeholder filled in and its arms as explicit matchers."""
+    compare = metric.compare
+    texts = {
+        path.rpartition(".")[2]: filled(text, values)
+        for path, text in compare.selectors
+        if ".arms." not in path
+    }
+    measured = compare.measured.model_copy(update=texts)
+    field = next(name for name in ("proportion", "histogram", "rate") if getattr(compare, name) is not None)
+    arms = Arms(
+        stable=_matchers(compare.arms, "stable", values), canary=_matchers(compare.arms, "canary", values)
+    )
+    return metric.model_copy(update={"compare": _with(compare, field, measured, arms)})
+
+
+def _with(compare: Compare, field: str, measured: object, arms: Arms) -> Compare:
+    return compare.model_copy(update={field: measured, "arms": arms})
+
+
+def _matchers(arms: Arms, arm: str, values: Mapping[str, str]) -> str:
+    """The matchers that select one arm's series."""
+    namespace, revision = values["namespace"], values[f"{arm}.hash"]
+    if arms.label is not None:
+        return f'{arms.label}="{revision}"'
+    if arms.preset is ArmsPreset.TRAEFIK:
+        service = values[f"{arm}.service"]
+        return f'service=~"httproute-{namespace}-.+-svc-{namespace}-{service}-[0-9]+@kubernetesgateway"'
+    if arms.preset is ArmsPreset.PODS:
+        return f'namespace="{namespace}",pod=~"{name_of(values["name"], revision)}-[a-z0-9]{{5}}"'
+    text = arms.stable if arm == "stable" else arms.canary
+    assert text is not None, "arms without preset and label have both matchers"
+    return filled(text, values)
