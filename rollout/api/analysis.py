@@ -11,7 +11,7 @@ from rollout.api import rules
 from rollout.api.base import Duration, Manifest, Model
 from rollout.api.errors import Problem
 from rollout.api.margin import Margin, Unit
-from rollout.api.meta import ObjectMeta
+from rollout.api.meta import ObjectCondition, ObjectMeta
 from rollout.api.parsing import Kind, parse
 from rollout.api.rollout import Argument
 from rollout.api.selectors import are_matchers, is_selector, unknown_placeholders
@@ -268,8 +268,17 @@ class AnalysisTemplateSpec(Model):
     _placeholders = field_validator("metrics")(_known_placeholders)
 
 
+class AnalysisTemplateStatus(Model):
+    """What was said about a template."""
+
+    observed_generation: int = 0
+    """The generation that it is about."""
+    conditions: tuple[ObjectCondition, ...] = ()
+    """InvalidSpec."""
+
+
 class AnalysisTemplate(Model):
-    """An AnalysisTemplate or a ClusterAnalysisTemplate."""
+    """What a canary is judged by."""
 
     metadata: ObjectMeta
     spec: AnalysisTemplateSpec

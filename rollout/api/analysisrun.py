@@ -54,7 +54,7 @@ class AnalysisRunStatus(Model):
 
 
 class AnalysisRun(Model):
-    """An AnalysisRun as it was asked for."""
+    """The record of one judgement."""
 
     metadata: ObjectMeta
     spec: AnalysisRunSpec

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, field_validator
 
 from rollout.api.base import Duration, Manifest, Model
-from rollout.api.meta import ObjectMeta
+from rollout.api.meta import ObjectCondition, ObjectMeta
 from rollout.api.parsing import Kind, parse
 from rollout.api.rollout import Name
 from rollout.api.unsupported import GIT_SOURCE
@@ -89,17 +89,6 @@ class GitSourceSpec(Model):
     """What goes back to Git. Default: notes."""
 
 
-class GitCondition(Model):
-    """A condition as Kubernetes writes it."""
-
-    type: str
-    """Ready, FetchFailed, Stalled or Reconciling."""
-    status: str
-    reason: str
-    message: str = ""
-    last_transition_time: datetime
-
-
 class AppliedRevision(Model):
     """What became of a commit."""
 
@@ -120,13 +109,14 @@ class GitSourceStatus(Model):
     last_applied_revision: str = ""
     """BRANCH@COMMIT whose objects stand in the cluster."""
     last_handled_reconcile_at: str = ""
-    conditions: tuple[GitCondition, ...] = ()
+    conditions: tuple[ObjectCondition, ...] = ()
+    """Ready, FetchFailed, Stalled, Reconciling."""
     history: tuple[AppliedRevision, ...] = ()
     """The last 10 commits that were read."""
 
 
 class GitSource(Model):
-    """A GitSource as a user wrote it."""
+    """A place in Git whose manifests are applied to this namespace."""
 
     metadata: ObjectMeta
     spec: GitSourceSpec

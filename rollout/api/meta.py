@@ -65,3 +65,18 @@ class LabelSelector(Model):
         return self.match_labels.items() <= labels.items() and all(
             requirement.matches(labels) for requirement in self.match_expressions
         )
+
+
+class ObjectCondition(Model):
+    """A condition as Kubernetes writes it, of the kinds that are not a Rollout."""
+
+    type: str
+    """What is said."""
+    status: str
+    """True, False or Unknown."""
+    reason: str
+    """Why, as one CamelCase word."""
+    message: str = ""
+    """Why, for people."""
+    last_transition_time: datetime
+    """When the status last changed."""

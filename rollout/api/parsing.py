@@ -4,7 +4,7 @@ Fields of the contract that are not built yet are taken out first and named; wha
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -132,7 +132,9 @@ def _problems(kind: Kind[M], error: ValidationError, holes: set[Path]) -> Iterat
         path = tuple(part for part in details["loc"] if not str(part).startswith("tag:"))
         missing = details["type"] == "missing" and path[:-1] in holes
         choice = path in holes and details["type"] in {"one_key", "value_error"}
-        if not missing and not choice:
+        # Counted after items with problems of their own fell out: there is one.
+        emptied = details["type"] == "too_short" and bool(details["input"])
+        if not (missing or choice or emptied):
             yield from _explain(kind, path, details)
 
 
@@ -145,9 +147,7 @@ def _explain(kind: Kind[M], path: Path, details: ErrorDetails) -> Iterator[Probl
     elif what == "value_error":
         yield Problem(where, str(cause))
     elif what == "extra_forbidden":
-        schema = structural(kind.model)
-        names = {*fields_at(schema, path[:-1]), *_unsupported_at(kind, path[:-1])}
-        yield _unknown(path, tuple(sorted(names)))
+        yield _unknown(path, fields_at(structural(kind.model), path[:-1]), _unsupported_at(kind, path[:-1]))
     elif what == "missing":
         yield Problem(where, "is required", kind.without.get(where, ""))
     elif what == "one_key":
@@ -173,9 +173,11 @@ def _unsupported_at(kind: Kind[M], path: Path) -> Iterator[str]:
     return (row.field for row in kind.unsupported if row.parent == pattern)
 
 
-def _unknown(path: Path, names: tuple[str, ...]) -> Problem:
-    close = difflib.get_close_matches(str(path[-1]), names, n=1)
-    remedy = f"did you mean {close[0]}?" if close else f"known here: {', '.join(names)}" if names else ""
+def _unknown(path: Path, names: tuple[str, ...], unsupported: Iterable[str] = ()) -> Problem:
+    close = difflib.get_close_matches(str(path[-1]), (*names, *unsupported), n=1)
+    remedy = (
+        f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(names))}" if names else ""
+    )
     return Problem(path_text(path), "unknown field", remedy)
 
 

@@ -245,7 +245,7 @@ class RolloutSpec(Model):
 
 
 class Rollout(Model):
-    """A Rollout as a user wrote it; its status is read by `rollout.api.status`."""
+    """Pods, of which a new version takes over the traffic step by step, or goes back."""
 
     metadata: ObjectMeta
     spec: RolloutSpec

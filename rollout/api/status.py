@@ -219,6 +219,8 @@ class SourceStatus(Model):
     commit: str = ""
     path: str = ""
     branch: str = ""
+    revision: str = ""
+    """`main@1a2b3c4`, for the printer column."""
     subject: str = ""
 
 
@@ -237,6 +239,8 @@ class RolloutStatus(Model):
     current_pod_hash: str = ""
     stable_rs: str = Field("", alias="stableRS")
     current_step_index: int | None = None
+    step: str = ""
+    """`3/8`: the step under way, for the printer column."""
     current_step_hash: str = ""
     step_since: datetime | None = None
     """When the current step began."""

@@ -14,7 +14,7 @@ class Unsupported:
     path: str
     """Where it stands; `[]` is any item of a list."""
     type: str = "object"
-    """Its JSON type: object, array, string, integer, boolean, or any."""
+    """Its JSON type: object, array, string, integer, boolean; any: text or number; scalars: list of any."""
     remedy: str = "remove it"
 
     @property
@@ -92,7 +92,7 @@ _METRICS: tuple[Unsupported, ...] = (
     *_below(f"{_METRIC}.provider.prometheus", "remove it", rangeQuery="object", headers="array",
             timeout="any", insecure="boolean", authentication="object"),
     *_below(f"{_METRIC}.compare", "use proportion, histogram or rate", preset="string", mean="object",
-            slo="array"),
+            slo="scalars"),
 )  # fmt: skip
 
 ANALYSIS_TEMPLATE: tuple[Unsupported, ...] = (
