@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from rollout.api.base import Manifest
 from rollout.api.errors import Retry, Stalled
 from rollout.kube.client import Kube, WatchEvent
-from rollout.kube.errors import Gone
+from rollout.kube.errors import Gone, Unavailable
 from rollout.kube.kinds import Resource
 
 T = TypeVar("T")
@@ -79,6 +79,18 @@ class Reflector(Generic[T]):
         if namespace is not None:
             return tuple(self._held.get(namespace, {}).values())
         return tuple(each for held in self._held.values() for each in held.values())
+
+    async def ready(self, seconds: float) -> None:
+        """Wait for the first complete list, at most so long.
+
+        Raises:
+            Retry, Stalled: what keeps it from being listed.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self.synced.wait()
+        except TimeoutError:
+            raise self.trouble or Unavailable(f"list {self.resource}: no answer in {seconds:g} s") from None
 
     async def run(self) -> None:
         """Follow the API server until cancelled; every failure is waited out, longer each time, and tried

@@ -17,7 +17,6 @@ class EndpointSlice:
     namespace: str
     name: str
     service: str
-    resource_version: str
     serving: tuple[str, ...]
     """Who serves: a pod's name, or `address:<ip>` for an endpoint without one; ready and not terminating."""
 
@@ -29,16 +28,14 @@ def read(endpoint_slice: Manifest) -> EndpointSlice:
         namespace=metadata.get("namespace", ""),
         name=metadata["name"],
         service=(metadata.get("labels") or {}).get(SERVICE_LABEL, ""),
-        resource_version=metadata.get("resourceVersion", ""),
-        serving=tuple(_who(each) for each in endpoint_slice.get("endpoints") or () if _serves(each)),
+        serving=tuple(sorted(_who(each) for each in endpoint_slice.get("endpoints") or () if _serves(each))),
     )
 
 
 def ready_by_hash(
     slices: Iterable[EndpointSlice], service: str, hashes: Mapping[str, str]
 ) -> tuple[tuple[str, int], ...]:
-    """(revision hash, endpoints) of `service`, sorted; `hashes` maps the namespace's pod names to their
-    revision.
+    """(revision hash, endpoints) of `service`, sorted; `hashes` is revision by pod name.
 
     An endpoint that is no pod of ours counts under ''. A pod counts once, in however many slices it stands
     (one a family of addresses).

@@ -1,0 +1,112 @@
+"""How one operator runs: its environment and its flags, read once into one value."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from typing import Any, Literal
+
+from rollout.api.base import parse_duration
+from rollout.api.errors import Stalled
+from rollout.api.meta import ARGO_GROUP, GROUP
+
+PREFIX = "ROLLOUT_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting; each is set by the flag of its name or by `ROLLOUT_<NAME>` in the environment."""
+
+    namespace: str = ""
+    """The only namespace to look at; empty for all."""
+    api_group: Literal["progressive.delivery", "argoproj.io"] = "progressive.delivery"
+    """The group whose Rollouts are served."""
+    kubeconfig: str = ""
+    """A file; empty for $KUBECONFIG, the pod's ServiceAccount or ~/.kube/config, in this order."""
+    context: str = ""
+    """The kubeconfig's context; empty for its current one."""
+    metrics_host: str = "0.0.0.0"  # noqa: S104 -- Prometheus and the kubelet's probes come from outside the pod
+    metrics_port: int = 8080
+    """For /metrics, /healthz and /readyz; 0 for any free port."""
+    log_format: Literal["auto", "json", "plain"] = "auto"
+    """`auto`: JSON in a cluster, plain elsewhere."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    turns_at_once: int = 8
+    """Rollouts worked on at the same time."""
+    api_timeout: timedelta = timedelta(seconds=10)
+    """The longest a call to the API server may take."""
+    resync: timedelta = timedelta(minutes=5)
+    """Every Rollout gets a turn at least so often."""
+    min_settle: timedelta = timedelta(seconds=2)
+    """How long a Service's selector and endpoints stand before traffic moves to it."""
+    prometheus: str = ""
+    """The Prometheus of metrics that name none."""
+    prometheus_allowed: tuple[str, ...] = ()
+    """URL prefixes that a template may name; empty allows any where `namespace` is set, else only
+    `prometheus`.
+    """
+    measure_lag: timedelta = timedelta(seconds=1)
+    """How long after a scrape its samples are taken for complete."""
+    measurements_at_once: int = 8
+    """Queries to Prometheus at the same time."""
+    git_directory: str = ""
+    """Where mirrors are kept; empty for a temporary directory."""
+    git_schemes: tuple[str, ...] = ("https", "ssh")
+    """URL schemes that a GitSource may use."""
+    git_polls_at_once: int = 4
+    """Repositories fetched at the same time."""
+
+    @property
+    def watched(self) -> str | None:
+        """The namespace for lists and watches: None for all."""
+        return self.namespace or None
+
+
+def read(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
+    """Settings from the environment (the process's own where None), overridden by each flag that is not None.
+
+    Raises:
+        Stalled: a variable holds what its setting can't be; the message names it and what it can be.
+    """
+    given = os.environ if environment is None else environment
+    named = {field.name: PREFIX + field.name.upper() for field in fields(Settings)}
+    parsed = {
+        name: _parsed(variable, given[variable], _DEFAULTS[name])
+        for name, variable in named.items()
+        if given.get(variable)
+    }
+    settings = replace(
+        Settings(), **parsed, **{name: value for name, value in flags.items() if value is not None}
+    )
+    _check("api_group", settings.api_group, (GROUP, ARGO_GROUP))
+    _check("log_format", settings.log_format, ("auto", "json", "plain"))
+    _check("log_level", settings.log_level, ("debug", "info", "warning", "error"))
+    return settings
+
+
+def _parsed(variable: str, text: str, default: object) -> object:
+    parsers: Mapping[type, Callable[[str], object]] = {
+        int: _count,
+        timedelta: parse_duration,
+        tuple: lambda value: tuple(part for part in value.replace(",", " ").split() if part),
+        str: str,
+    }
+    try:
+        return parsers[type(default)](text)
+    except ValueError as error:
+        raise Stalled("InvalidSettings", f"{variable}={text!r}: {error}") from error
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError("write a whole number, 0 or more")
+    return int(text)
+
+
+def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        variable = PREFIX + name.upper()
+        raise Stalled("InvalidSettings", f"{variable}={value!r}: write one of {', '.join(allowed)}")
+
+
+_DEFAULTS: Mapping[str, object] = {field.name: getattr(Settings(), field.name) for field in fields(Settings)}
