@@ -255,15 +255,17 @@ def common_instant(series: Iterable[Series], until: int, interval: int) -> int:
 
     A scrape takes time: its sample bears the time it began and shows up when it is over. An instant beyond
     the next scrape that is due but not there would cut that scrape's events off for good. A target that
-    missed two scrapes is gone and holds nobody up; so is a series that its target went on without.
+    missed two scrapes that others had is gone and holds nobody up; so is a series that its target went on
+    without.
     """
     last: dict[tuple[str, ...], list[int]] = {}
     for one in series:
         if one.samples:
             last.setdefault(target_of(one.labels), []).append(one.samples[-1][0])
     due = [until]
+    latest = max((max(ends) for ends in last.values()), default=until)
     for ends in last.values():
         newest = max(ends)
-        if newest > until - 2 * interval:
+        if newest > latest - 2 * interval:
             due.append(min(end for end in ends if 2 * end > 2 * newest - 3 * interval) + interval * 9 // 10)
     return min(due)

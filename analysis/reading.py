@@ -105,7 +105,7 @@ def lookback(interval: timedelta) -> timedelta:
 
 
 def read(metric: Metric, samples: Samples, cut: datetime, until: datetime, context: Context) -> Reading:
-    """Count `(cut, until']` of both arms, `until'` <= `until` being the last instant that all live targets share.
+    """Count `(cut, end]` of both arms, `end` <= `until` being the last instant that all live targets share.
 
     Pure, and never raises for what the samples hold: inputs that no counter can have are an ERROR whose cause
     names them. An arm without a series is NO_DATA; one without new events is WAITING, for `context.patience`.

@@ -52,7 +52,7 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class MetricState:
-    """What is remembered of one metric. `status` and `cause` are the last look's; it is so since `status_since`."""
+    """What is remembered of one metric. `status` and `cause` are the last look's."""
 
     cut: int
     tests: tuple[Test, ...]
@@ -67,7 +67,7 @@ class MetricState:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where the judge of one rollout stands. Times are milliseconds since the epoch; `cut` gives a datetime."""
+    """Where the judge of one rollout stands. Times are milliseconds since the epoch."""
 
     began: int
     step: str

@@ -1,0 +1,162 @@
+"""One look: ask a source for both arms' raw samples and read them; say what is missing where nothing came back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from analysis.evidence import Labels, Series
+from analysis.metric import Metric, Proportion, Rate, Slo
+from analysis.reading import ArmSamples, Context, Reading, Samples, Status, lookback, read
+from analysis.sources.selector import (
+    Matcher,
+    Selector,
+    SelectorError,
+    bucket_matcher,
+    literal,
+    parse_matchers,
+    parse_selector,
+)
+
+PROCESS_START = "process_start_time_seconds"
+_TARGETS = Selector("", (Matcher("__name__", "=~", literal(f"up|{PROCESS_START}")),))
+
+
+class QueryRefusedError(Exception):
+    """The source understood and said no, or answered with something else: someone must mend the question."""
+
+
+class PartialAnswerError(QueryRefusedError):
+    """The source itself says that data is missing from its answer."""
+
+
+class SourceDownError(Exception):
+    """No answer: unreachable, too slow or failing. It mends itself, or by someone who mends the source."""
+
+
+class Source(Protocol):
+    """What answers queries. Both raise the errors above."""
+
+    async def query(self, selector: str, at: datetime, span: timedelta) -> tuple[Series, ...]:
+        """Raw samples of all matching series in `(at - span, at]`."""
+
+    async def instant(self, expression: str, at: datetime) -> tuple[tuple[Labels, float], ...]:
+        """An instant vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """The label matchers that tell the arms apart, as `label="value",...`; see `pods_matchers`."""
+
+    canary: str
+    stable: str
+
+
+def selectors(metric: Metric) -> Mapping[str, Selector]:
+    """What is counted, by key. Raises SelectorError."""
+    match metric.kind:
+        case Proportion(bad=bad, total=total):
+            return {"bad": parse_selector(bad), "total": parse_selector(total)}
+        case Slo(buckets=buckets, edges=edges):
+            return {"buckets": parse_selector(buckets).narrowed(bucket_matcher(edges))}
+        case Rate(events=events):
+            return {"events": parse_selector(events)}
+
+
+def validate(metric: Metric, arms: Arms) -> None:
+    """Raises SelectorError for a selector or a matcher that can't be used."""
+    selectors(metric)
+    parse_matchers(arms.canary)
+    parse_matchers(arms.stable)
+
+
+async def take(
+    source: Source, metric: Metric, arms: Arms, cut: datetime, until: datetime, context: Context
+) -> Reading:
+    """Read `(cut, until]`, or as much of it as every live target's scrapes cover. Never raises for what it meets.
+
+    Samples that reach storage late are waited for up to two scrapes; give a storage that is slower than that a
+    smaller `until` (Prometheus itself needs none).
+    """
+    try:
+        return await _take(source, metric, arms, cut, until, context)
+    except (SelectorError, QueryRefusedError) as refusal:
+        return Reading(cut, cut, Status.ERROR, cause=str(refusal))
+    except SourceDownError as outage:
+        return Reading(cut, cut, Status.OUTAGE, cause=str(outage))
+
+
+async def _take(
+    source: Source, metric: Metric, arms: Arms, cut: datetime, until: datetime, context: Context
+) -> Reading:
+    wanted = selectors(metric)
+    span = min(until - cut, context.reach) + lookback(context.interval)
+    if until <= cut:
+        return Reading(cut, cut, Status.WAITING, cause="the clock stands before the last look")
+    canary, stable = await asyncio.gather(
+        *(_arm(source, wanted, parse_matchers(arm), until, span) for arm in (arms.canary, arms.stable))
+    )
+    reading = read(metric, Samples(canary, stable, until - span), cut, until, context)
+    doubt = await _doubt(source, wanted, canary, stable, until)
+    if doubt and reading.status in (Status.OK, Status.WAITING, Status.NO_DATA):
+        return Reading(cut, cut, Status.NO_DATA, cause=doubt, interval=reading.interval)
+    return reading
+
+
+async def _arm(
+    source: Source, wanted: Mapping[str, Selector], arm: tuple[Matcher, ...], until: datetime, span: timedelta
+) -> ArmSamples:
+    asked = [*wanted.values(), _TARGETS]
+    answers = await asyncio.gather(*(source.query(str(one.narrowed(*arm)), until, span) for one in asked))
+    targets = answers[-1]
+    return ArmSamples(
+        series=dict(zip(wanted, answers[:-1], strict=True)),
+        up=tuple(one for one in targets if one.labels.get("__name__") == "up"),
+        starts=tuple(one for one in targets if one.labels.get("__name__") == PROCESS_START),
+    )
+
+
+async def _doubt(
+    source: Source, wanted: Mapping[str, Selector], canary: ArmSamples, stable: ArmSamples, at: datetime
+) -> str:
+    """Why nothing came back for a selector in either arm, where that isn't simply "it did not happen yet"."""
+    for key, selector in wanted.items():
+        if canary.series[key] or stable.series[key]:
+            continue
+        if key != "bad":
+            return await _absent(source, key, selector, at)
+        strange = _strange_label(
+            selector, wanted["total"], (*canary.series["total"], *stable.series["total"])
+        )
+        if strange:
+            return strange
+        if str(selector.bare) != str(wanted["total"].bare) and not await source.instant(
+            f"count({selector.bare})", at
+        ):
+            return f"no metric {selector.bare} is known: `bad` would count nothing"
+    return ""
+
+
+async def _absent(source: Source, key: str, selector: Selector, at: datetime) -> str:
+    if await source.instant(f"count({selector})", at):
+        return f"{key} {selector} has series, but none with the labels that tell the arms"
+    if selector.matchers and await source.instant(f"count({selector.bare})", at):
+        edges = await source.instant(f"count by (le) ({selector.bare})", at) if key == "buckets" else ()
+        known = sorted({labels["le"] for labels, _ in edges if "le" in labels})
+        hint = f" (the edges there are: {', '.join(known)})" if known else ""
+        return f"no series for {key} {selector}, though the metric exists{hint}: look at the labels"
+    return f"no series for {key} {selector}: no such metric is known"
+
+
+def _strange_label(bad: Selector, total: Selector, series: tuple[Series, ...]) -> str:
+    """A label of `bad` that no series of the same metric has: a mistake that would count nothing for ever."""
+    if str(bad.bare) != str(total.bare) or not series:
+        return ""
+    known = {label for one in series for label in one.labels}
+    for matcher in bad.matchers:
+        if matcher.label not in known and not matcher.matches_absent:
+            return f"`bad` asks for the label {matcher.label}, which no series of `total` has: it would count nothing"
+    return ""
