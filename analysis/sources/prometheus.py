@@ -1,7 +1,7 @@
 """Prometheus and what speaks its HTTP API (Thanos, Mimir, VictoriaMetrics).
 
-prometheus-api-client holds the connection and the credentials. Queries go through its session directly, because its
-own methods drop the warnings by which a partial answer tells itself, retry for seconds and read without a limit.
+prometheus-api-client holds the connection and the credentials. Queries go through its session directly, because
+its own methods drop the warnings by which a partial answer tells itself, retry for seconds and read all.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ T = TypeVar("T")
 class PrometheusSource:
     """Raw samples by instant queries with range selectors. Close it when done.
 
-    url: the server's root, as in http://prometheus:9090. headers: sent with each request (a bearer token, a tenant).
-    deadline: for a whole answer. largest: bytes of an answer, after decompression. at_once: queries under way.
+    url: the server's root, as in http://prometheus:9090. headers: sent with each request (a bearer token, a
+    tenant). deadline: for a whole answer. largest: bytes of an answer, after decompression. at_once: queries
+    under way.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class PrometheusSource:
         return await self._asked(expression, at, parse_vector)
 
     async def number(self, expression: str, at: datetime) -> float | None:
-        """The one value of an expression; None for an empty answer. QueryRefusedError for several series or NaN."""
+        """The one value of an expression, None for an empty answer; several series or NaN are refused."""
         found = await self.instant(expression, at)
         if len(found) > 1:
             raise QueryRefusedError(

@@ -1,7 +1,7 @@
 """Metric selectors: parsed, so that the matchers of an arm can be added safely. Pure.
 
-The judge needs raw counters, so an expression is refused: `rate()`, `increase()` or a sum before differencing would
-hide resets, and their extrapolation loses most events of sparse series.
+The judge needs raw counters, so an expression is refused: `rate()`, `increase()` or a sum before differencing
+would hide resets, and their extrapolation loses most events of sparse series.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def parse_selector(text: str) -> Selector:
     if found is None or not (found["name"] or found["matchers"]):
         shifted = " (offset and @ are not supported)" if _SHIFTED.search(text) else ""
         raise SelectorError(
-            f"{text!r} is an expression{shifted}; the judge counts events itself, so give the metric selector alone, "
-            'as in http_requests_total{code=~"5.."}, and leave expressions to the threshold fields'
+            f"{text!r} is an expression{shifted}; the judge counts events itself: give the metric selector "
+            'alone, as in http_requests_total{code=~"5.."}, and leave expressions to the threshold fields'
         )
     matchers = _matchers(found["matchers"] or "", text)
     quoted = [m for m in matchers if not m.op]

@@ -1,4 +1,4 @@
-"""One look: ask a source for both arms' raw samples and read them; say what is missing where nothing came back."""
+"""One look: ask a source for both arms' raw samples and read them; say what is missing."""
 
 from __future__ import annotations
 
@@ -76,10 +76,10 @@ def validate(metric: Metric, arms: Arms) -> None:
 async def take(
     source: Source, metric: Metric, arms: Arms, cut: datetime, until: datetime, context: Context
 ) -> Reading:
-    """Read `(cut, until]`, or as much of it as every live target's scrapes cover. Never raises for what it meets.
+    """Read `(cut, until]`, or as much of it as every live target's scrapes cover. Raises nothing.
 
-    Samples that reach storage late are waited for up to two scrapes; give a storage that is slower than that a
-    smaller `until` (Prometheus itself needs none).
+    `until` is now, less what the storage needs to show all targets' samples alike (nothing for Prometheus
+    itself; 60 to 120 s for some remote storages).
     """
     try:
         return await _take(source, metric, arms, cut, until, context)
@@ -158,5 +158,7 @@ def _strange_label(bad: Selector, total: Selector, series: tuple[Series, ...]) -
     known = {label for one in series for label in one.labels}
     for matcher in bad.matchers:
         if matcher.label not in known and not matcher.matches_absent:
-            return f"`bad` asks for the label {matcher.label}, which no series of `total` has: it would count nothing"
+            return (
+                f"`bad` asks for the label {matcher.label}, which no series of `total` has: it counts nothing"
+            )
     return ""
