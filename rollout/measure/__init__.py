@@ -1,0 +1,227 @@
+"""What is due is asked, folded into the tests and judged; what the planner hears is a verdict.
+
+The tests live in the checkpoint of the background AnalysisRun. Between two writes of it they are kept here,
+so that a paused rollout is watched without a write: after a restart the same samples are read again from the
+written cut.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from analysis.metric import InvalidPolicy, Policy
+from analysis.reading import Context, Reading, Status
+from analysis.sequential import Checkpoint, begin, begin_step, fold
+from analysis.sources import Arms, Source, take
+from analysis.verdict import judge
+from rollout.api.analysis import Metric
+from rollout.api.analysisrun import AnalysisRun, AnalysisRunStatus, parse_analysis_run
+from rollout.api.base import Manifest
+from rollout.api.errors import InvalidSpec
+from rollout.api.status import PauseReason, RolloutStatus, Stage
+from rollout.measure import policy as words
+from rollout.plan import schedule
+from rollout.plan.evidence import NO_EVIDENCE, Evidence, Outcome
+from rollout.plan.observed import Observed, Run
+from rollout.workloads.runs import BACKGROUND
+
+log = logging.getLogger(__name__)
+
+UNKNOWN_INTERVAL = timedelta(seconds=2)
+"""Between looks, until the samples show how often they are scraped."""
+SAVE_EVERY = timedelta(seconds=5)
+SAVE_PAUSED_EVERY = timedelta(minutes=5)
+"""A rollout that waits for a person causes no write a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """A checkpoint that is ahead of the written one: the AnalysisRun to PUT, and whether it is time to."""
+
+    run: Mapping[str, Any]
+    due: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a turn learned: the verdict, the checkpoint that is not written yet, and when to look again."""
+
+    evidence: Evidence
+    unsaved: Unsaved | None = None
+    look_at: datetime | None = None
+
+
+NOTHING = Measured(NO_EVIDENCE)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """One run between two turns; `run` is the object as it was last read or written."""
+
+    run: Manifest
+    asked: AnalysisRun
+    checkpoint: Checkpoint
+    saved: Checkpoint | None
+    saved_at: datetime
+    looked: dict[str, datetime] = field(default_factory=dict)
+
+
+class Measurer:
+    """Asks and judges for all Rollouts; `source_of` gives the source at an address, `lag` is its delay."""
+
+    def __init__(self, source_of: Callable[[str], Source], lag: timedelta) -> None:
+        self._source_of = source_of
+        self._lag = lag
+        self._kept: dict[str, _Kept] = {}
+
+    async def measure(self, observed: Observed, run: Manifest | None, now: datetime) -> Measured:
+        """The evidence for this turn; `run` is the live background AnalysisRun where it isn't kept yet."""
+        kept = self._keep(observed, run, now)
+        if kept is None or not _measures(observed.status):
+            return NOTHING
+        step = _step(observed)
+        try:
+            policy = words.policy_of(kept.asked.spec, kept.checkpoint)
+        except InvalidPolicy as invalid:
+            reason = f"the analysis can't be judged by: {invalid}"
+            return Measured(Evidence(Outcome.BLIND, reason, problems=(reason,)))
+        self._begin_step(kept, observed)
+        due = [
+            metric for metric in words.measured_in(kept.asked.spec, step) if self._is_due(kept, metric, now)
+        ]
+        readings = await asyncio.gather(*(self._look(kept, policy, observed, metric, now) for metric in due))
+        for metric, reading in zip(due, readings, strict=True):
+            kept.checkpoint = fold(policy, kept.checkpoint, metric.name, reading)
+            kept.looked[metric.name] = now
+        return self._judge(kept, policy, observed, step, now)
+
+    def needs(self, observed: Observed) -> str | None:
+        """The name of the AnalysisRun that has to be read before measuring; None where it is kept or absent."""
+        run = _background(observed)
+        return run.name if run is not None and run.uid not in self._kept else None
+
+    def saved(self, run: Manifest, now: datetime) -> None:
+        """A checkpoint was written: the server's answer."""
+        kept = self._kept.get(run["metadata"]["uid"])
+        if kept is not None:
+            kept.run, kept.saved, kept.saved_at = run, kept.checkpoint, now
+
+    def forget(self, uid: str) -> None:
+        """Drop what was folded but not written: somebody else wrote, or the run is over."""
+        self._kept.pop(uid, None)
+
+    def _keep(self, observed: Observed, run: Manifest | None, now: datetime) -> _Kept | None:
+        seen = _background(observed)
+        if seen is None:
+            return None
+        if seen.uid not in self._kept and run is not None:
+            kept = _read(run, observed, now)
+            if kept is not None:
+                self._kept[seen.uid] = kept
+        return self._kept.get(seen.uid)
+
+    @staticmethod
+    def _begin_step(kept: _Kept, observed: Observed) -> None:
+        status = observed.status
+        if observed.spec is None or status.step_effect_since is None or status.current_step_index is None:
+            return
+        key = schedule.evidence_key(observed.spec.strategy.canary.steps, status.current_step_index)
+        kept.checkpoint = begin_step(kept.checkpoint, key, status.step_effect_since)
+
+    @staticmethod
+    def _is_due(kept: _Kept, metric: Metric, now: datetime) -> bool:
+        last = kept.looked.get(metric.name)
+        return last is None or now - last >= 0.9 * _interval(kept, metric)
+
+    async def _look(
+        self, kept: _Kept, policy: Policy, observed: Observed, metric: Metric, now: datetime
+    ) -> Reading:
+        arms = metric.compare.arms
+        assert arms.stable is not None and arms.canary is not None, "arms of a run are explicit"
+        context = Context(began=observed.status.rollout_since or now, interval=_interval(kept, metric))
+        cut = kept.checkpoint.cut(metric.name)
+        until = now - self._lag
+        if until <= cut:
+            return Reading(cut, cut, Status.WAITING, cause="the next look will")
+        source = self._source_of(metric.provider.prometheus.address)
+        return await take(
+            source, policy.metric(metric.name), Arms(arms.canary, arms.stable), cut, until, context
+        )
+
+    def _judge(self, kept: _Kept, policy: Policy, observed: Observed, step: str, now: datetime) -> Measured:
+        spec = kept.asked.spec
+        active = words.active_in(spec, step)
+        judgement = judge(policy, kept.checkpoint, now, active=active)
+        evidence = words.hear(judgement, policy, kept.checkpoint, active, spec, now)
+        measured = words.measured_in(spec, step)
+        wait = min((_interval(kept, metric) for metric in measured), default=None)
+        return Measured(
+            evidence,
+            unsaved=_unsaved(kept, observed, evidence, now),
+            look_at=now + wait if wait is not None else None,
+        )
+
+
+def _background(observed: Observed) -> Run | None:
+    """The background run of the present attempt, if it is under way."""
+    return next(
+        (
+            run
+            for run in observed.runs
+            if run.role == BACKGROUND
+            and run.attempt == observed.status.attempt
+            and run.phase in ("", "Pending", "Running")
+        ),
+        None,
+    )
+
+
+def _measures(status: RolloutStatus) -> bool:
+    return status.stage in (Stage.STEPPING, Stage.PROMOTING)
+
+
+def _step(observed: Observed) -> str:
+    index = observed.status.current_step_index
+    return "" if index is None else str(index)
+
+
+def _interval(kept: _Kept, metric: Metric) -> timedelta:
+    return metric.interval or kept.checkpoint.scrape_interval(metric.name) or UNKNOWN_INTERVAL
+
+
+def _read(run: Manifest, observed: Observed, now: datetime) -> _Kept | None:
+    """A run as written: where it stands, or at its start."""
+    try:
+        asked = parse_analysis_run(run)
+    except InvalidSpec as invalid:
+        log.warning("AnalysisRun %s/%s: %s", observed.namespace, run["metadata"]["name"], invalid)
+        return None
+    written = (run.get("status") or {}).get("checkpoint")
+    if written:
+        checkpoint = Checkpoint.from_json(written)
+        return _Kept(run, asked, checkpoint, checkpoint, now)
+    at = observed.status.step_effect_since or now
+    return _Kept(run, asked, begin(words.policy_of(asked.spec), at), None, now)
+
+
+def _unsaved(kept: _Kept, observed: Observed, evidence: Evidence, now: datetime) -> Unsaved | None:
+    if kept.checkpoint == kept.saved:
+        return None
+    waits = any(
+        pause.reason in (PauseReason.STEP, PauseReason.USER, PauseReason.INCONCLUSIVE)
+        for pause in observed.status.pause_conditions
+    )
+    period = SAVE_PAUSED_EVERY if waits else SAVE_EVERY
+    old = kept.run.get("status") or {}
+    status = AnalysisRunStatus(
+        phase="Running",
+        message=evidence.reason,
+        started_at=old.get("startedAt") or now,
+        evidence=evidence.metrics,
+        checkpoint=kept.checkpoint.to_json(),
+    )
+    body = {**kept.run, "status": status.manifest()}
+    return Unsaved(body, due=kept.saved is None or now - kept.saved_at >= period)

@@ -1,0 +1,166 @@
+"""Between the API's words and the judge's: a run's spec to a policy, a judgement to evidence. Pure."""
+
+from datetime import datetime, timedelta
+from math import isfinite
+
+import analysis.metric as judged
+from analysis.evidence import Counts
+from analysis.sequential import Checkpoint
+from analysis.verdict import Judgement, MetricVerdict, Outcome, compatible
+from rollout.api.analysis import Compare, Histogram, Metric, Proportion
+from rollout.api.analysisrun import AnalysisRunSpec
+from rollout.api.margin import Margin
+from rollout.api.status import EVIDENCE_LIMIT, MESSAGE_LIMIT_BYTES, ArmSamples, MetricEvidence
+from rollout.plan import evidence as heard
+
+SHORTEST_STALE = timedelta(seconds=10)
+FIRST_SAMPLES = timedelta(seconds=30)
+"""A target that is new to Prometheus shows up within this; until then its absence is no blindness."""
+
+
+def policy_of(run: AnalysisRunSpec, checkpoint: Checkpoint | None = None) -> judged.Policy:
+    """What a run judges by; `checkpoint` tells the scrape interval, by which readings grow stale.
+
+    Raises:
+        InvalidPolicy: names the field.
+    """
+    default = judged.Policy(())
+    seen = [checkpoint.scrape_interval(metric.name) for metric in run.metrics] if checkpoint else []
+    known = [interval for interval in seen if interval is not None]
+    return judged.Policy(
+        metrics=tuple(_metric(metric) for metric in run.metrics),
+        alpha=run.false_rollback,
+        beta=run.false_promotion,
+        stale_after=max(SHORTEST_STALE, 4 * max(known)) if known else default.stale_after,
+    )
+
+
+def _metric(metric: Metric) -> judged.Metric:
+    compare = metric.compare
+    return judged.Metric(
+        name=metric.name,
+        kind=_kind(compare),
+        tolerate=_margin(compare.tolerate),
+        unacceptable=_margin(compare.unacceptable),
+        direction=judged.Direction(compare.direction.value),
+        role=judged.Role(compare.role.value),
+    )
+
+
+def _kind(compare: Compare) -> judged.Kind:
+    match compare.measured:
+        case Proportion(bad=bad, total=total):
+            return judged.Proportion(bad, total)
+        case Histogram(buckets=buckets, slo=slo):
+            return judged.Slo(buckets, tuple(edge.total_seconds() for edge in slo))
+        case rate:
+            return judged.Rate(rate.events)
+
+
+def _margin(margin: Margin | None) -> judged.Margin | None:
+    if margin is None:
+        return None
+    return judged.Margin(margin.relative, margin.absolute.value if margin.absolute else 0.0)
+
+
+def active_in(run: AnalysisRunSpec, step: str) -> frozenset[str]:
+    """Metrics that gate: those of an inline step where `step` is its index as text, else the background's."""
+    inline = frozenset(metric.name for metric in run.metrics if metric.name.endswith(f"@{step}"))
+    return inline or frozenset(metric.name for metric in run.metrics if "@" not in metric.name)
+
+
+def measured_in(run: AnalysisRunSpec, step: str) -> tuple[Metric, ...]:
+    """Metrics that are read now: the background's always, an inline step's while it lasts."""
+    return tuple(
+        metric for metric in run.metrics if "@" not in metric.name or metric.name.endswith(f"@{step}")
+    )
+
+
+def hear(
+    judgement: Judgement,
+    policy: judged.Policy,
+    checkpoint: Checkpoint,
+    active: frozenset[str],
+    run: AnalysisRunSpec,
+    now: datetime,
+) -> heard.Evidence:
+    """The judgement as the planner hears it."""
+    outcome = _outcome(judgement, checkpoint, active, now)
+    inconclusive = outcome in (heard.Outcome.UNDECIDED, heard.Outcome.BLIND)
+    problems = [v.reason for v in judgement.metrics if v.outcome is Outcome.ERROR and v.name in active]
+    return heard.Evidence(
+        outcome=outcome,
+        reason=judgement.reason[:MESSAGE_LIMIT_BYTES],
+        step_key=checkpoint.step,
+        compatible=inconclusive and not compatible(policy, checkpoint, now, active=active),
+        metrics=shown(judgement, run),
+        decided_at=max((checkpoint.cut(name) for name in active), default=None),
+        problems=tuple(problems),
+    )
+
+
+def shown(judgement: Judgement, run: AnalysisRunSpec) -> tuple[MetricEvidence, ...]:
+    """What is written to status for each metric, at most as many as status may hold."""
+    queries = {metric.name: metric for metric in run.metrics}
+    return tuple(_shown(verdict, queries[verdict.name]) for verdict in judgement.metrics)[:EVIDENCE_LIMIT]
+
+
+def _outcome(
+    judgement: Judgement, checkpoint: Checkpoint, active: frozenset[str], now: datetime
+) -> heard.Outcome:
+    match judgement.outcome:
+        case Outcome.WORSE:
+            return heard.Outcome.WORSE
+        case Outcome.NOT_WORSE:
+            return heard.Outcome.NOT_WORSE
+        case Outcome.NO_DATA if _waits_for_first_samples(checkpoint, active, now):
+            return heard.Outcome.UNDECIDED
+        case Outcome.NO_DATA | Outcome.ERROR:
+            return heard.Outcome.BLIND
+        case Outcome.UNDECIDED:
+            return heard.Outcome.UNDECIDED
+
+
+def _waits_for_first_samples(checkpoint: Checkpoint, active: frozenset[str], now: datetime) -> bool:
+    began = min((checkpoint.cut(name) for name in active), default=now)
+    fresh = all(checkpoint.metrics[name].looks == 0 for name in active)
+    return fresh and now - began < FIRST_SAMPLES
+
+
+def _shown(verdict: MetricVerdict, metric: Metric) -> MetricEvidence:
+    return MetricEvidence(
+        metric=verdict.name,
+        verdict=str(verdict.outcome),
+        reason=verdict.reason[:MESSAGE_LIMIT_BYTES],
+        canary=_samples(verdict.counted.canary),
+        stable=_samples(verdict.counted.stable),
+        ratio=_finite(verdict.estimate),
+        ratio_low=_finite(verdict.low),
+        ratio_high=_finite(verdict.high),
+        tolerate=_margin_text(verdict.tolerate, verdict.edge, metric),
+        unacceptable=_margin_text(verdict.unacceptable, verdict.edge, metric),
+        worse_progress=round(verdict.harm_progress, 3),
+        fine_progress=round(verdict.safe_progress, 3),
+        query=_query(metric)[:MESSAGE_LIMIT_BYTES],
+    )
+
+
+def _samples(counts: Counts) -> ArmSamples:
+    return ArmSamples(bad=counts.bad, total=round(counts.total, 6))
+
+
+def _finite(value: float | None) -> float | None:
+    return float(f"{value:.4g}") if value is not None and isfinite(value) else None
+
+
+def _margin_text(margin: judged.Margin, edge: float | None, metric: Metric) -> str:
+    unit = "/h" if metric.compare.rate else "pp"
+    absolute = margin.absolute if metric.compare.rate else 100 * margin.absolute
+    beyond = f" over {edge:g} s" if edge is not None else ""
+    return f"{100 * margin.relative:g}% + {absolute:g}{unit}{beyond}"
+
+
+def _query(metric: Metric) -> str:
+    compare = metric.compare
+    texts = " ; ".join(text for path, text in compare.selectors if ".arms." not in path)
+    return f"{texts} | canary {{{compare.arms.canary}}} | stable {{{compare.arms.stable}}}"
