@@ -99,7 +99,7 @@ class Measurer:
         return self._judge(kept, policy, observed, step, now)
 
     def needs(self, observed: Observed) -> str | None:
-        """The name of the AnalysisRun that has to be read before measuring; None where it is kept or absent."""
+        """The AnalysisRun that has to be read before measuring; None where it is kept or absent."""
         run = _background(observed)
         return run.name if run is not None and run.uid not in self._kept else None
 
@@ -140,7 +140,8 @@ class Measurer:
         self, kept: _Kept, policy: Policy, observed: Observed, metric: Metric, now: datetime
     ) -> Reading:
         arms = metric.compare.arms
-        assert arms.stable is not None and arms.canary is not None, "arms of a run are explicit"
+        assert arms.stable is not None, "arms of a run are explicit"
+        assert arms.canary is not None, "arms of a run are explicit"
         context = Context(began=observed.status.rollout_since or now, interval=_interval(kept, metric))
         cut = kept.checkpoint.cut(metric.name)
         until = now - self._lag
