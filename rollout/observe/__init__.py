@@ -1,0 +1,352 @@
+"""One immutable snapshot of a Rollout and all that belongs to it.
+
+From the watch caches where nothing is under way; the Rollout always, and its Services and routes while
+something is under way, are read live, since a stale one would hurt there. Nothing is decided or written.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from rollout.api.analysis import (
+    AnalysisTemplateSpec,
+    parse_analysis_template,
+    parse_cluster_analysis_template,
+)
+from rollout.api.base import Manifest
+from rollout.api.errors import InvalidSpec, Problem
+from rollout.api.status import Stage
+from rollout.kube import kinds
+from rollout.kube.client import Kube
+from rollout.kube.errors import AlreadyExists, Invalid
+from rollout.observe.caches import Caches, Neighbourhood
+from rollout.observe.reading import Reading, read
+from rollout.plan import observed
+from rollout.plan.observed import Observed
+from rollout.routers import gateway_api
+from rollout.workloads import replicasets, runs, services
+
+Name = tuple[str, str]
+"""(namespace, name)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The Services that a Rollout writes; the older Rollout keeps them (design D10)."""
+
+    created: str
+    uid: str
+    services: frozenset[str]
+    references: frozenset[tuple[str, str]]
+    """(kind, name) of all that it refers to, so that a change of one wakes it."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What outlives a turn and is no decision: since when things stand, and whose they are."""
+
+    standing: dict[tuple[str, str], tuple[object, datetime]] = field(default_factory=dict)
+    claims: dict[Name, Claim] = field(default_factory=dict)
+    refused_templates: dict[tuple[str, str], tuple[Problem, ...]] = field(default_factory=dict)
+
+    def stands_since(self, uid: str, service: str, state: object, now: datetime) -> datetime:
+        """Since when `service` has been seen in `state` without a change."""
+        held = self.standing.get((uid, service))
+        if held is None or held[0] != state:
+            held = (state, now)
+            self.standing[(uid, service)] = held
+        return held[1]
+
+    def forget(self, name: Name) -> None:
+        """A Rollout is gone."""
+        claim = self.claims.pop(name, None)
+        if claim is not None:
+            self.standing = {key: value for key, value in self.standing.items() if key[0] != claim.uid}
+            self.refused_templates = {
+                key: value for key, value in self.refused_templates.items() if key[0] != claim.uid
+            }
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A snapshot, and the objects it was made of, for those who write them."""
+
+    rollout: Manifest
+    observed: Observed
+    services: Mapping[str, Manifest]
+    routes: Mapping[str, Manifest]
+    templates: runs.Templates
+
+
+class Observer:
+    """Takes snapshots."""
+
+    def __init__(self, kube: Kube, caches: Caches, min_settle: timedelta) -> None:
+        self._kube = kube
+        self._caches = caches
+        self._min_settle = min_settle
+        self.memory = Memory()
+
+    async def observe(self, namespace: str, name: str, now: datetime) -> Seen | None:
+        """The snapshot; None where the Rollout is gone."""
+        rollout = await self._kube.find(kinds.ROLLOUTS, namespace, name)
+        if rollout is None:
+            self.memory.forget((namespace, name))
+            return None
+        reading = read(rollout, now)
+        around = await self._caches.of(namespace)
+        live = reading.status.stage not in (Stage.STABLE, Stage.REFUSED)
+        found_services = await self._services(around, namespace, reading, live=live)
+        found_routes = await self._routes(around, namespace, reading, live=live)
+        templates, broken = self._templates(around, namespace)
+        self._claim(namespace, rollout, reading)
+        replica_sets = self._replica_sets(namespace, rollout["metadata"]["uid"])
+        problems = (
+            *reading.problems,
+            *self._service_problems(namespace, rollout, reading, found_services),
+            *_route_problems(reading, found_routes),
+            *(runs.problems(reading.spec, templates, broken) if reading.spec else ()),
+            *(await self._template_problems(rollout, reading, replica_sets)),
+        )
+        return Seen(
+            rollout=rollout,
+            observed=self._observed(
+                rollout, reading, problems, replica_sets, found_services, found_routes, around, now
+            ),
+            services=found_services,
+            routes=found_routes,
+            templates=templates,
+        )
+
+    def _observed(
+        self,
+        rollout: Manifest,
+        reading: Reading,
+        problems: tuple[Problem, ...],
+        replica_sets: tuple[observed.ReplicaSet, ...],
+        found_services: Mapping[str, Manifest],
+        found_routes: Mapping[str, Manifest],
+        around: Neighbourhood,
+        now: datetime,
+    ) -> Observed:
+        metadata, traffic = rollout["metadata"], reading.traffic
+        seen = {
+            name: self._service(metadata, manifest, around, now) for name, manifest in found_services.items()
+        }
+        return Observed(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            generation=int(metadata.get("generation", 0)),
+            resource_version=metadata["resourceVersion"],
+            status=reading.status,
+            spec=reading.spec,
+            problems=problems,
+            wanted=reading.wanted,
+            traffic=traffic,
+            replicas=_replicas(reading, replica_sets),
+            intents=reading.intents,
+            replica_sets=replica_sets,
+            stable_service=seen.get(traffic.stable_service) if traffic else None,
+            canary_service=seen.get(traffic.canary_service) if traffic else None,
+            routes=_seen_routes(reading, found_routes),
+            runs=self._runs(metadata["namespace"], metadata["uid"]),
+            source=reading.source,
+            deleting="deletionTimestamp" in metadata,
+            notes=reading.notes,
+        )
+
+    async def _services(
+        self, around: Neighbourhood, namespace: str, reading: Reading, *, live: bool
+    ) -> dict[str, Manifest]:
+        names = (reading.traffic.stable_service, reading.traffic.canary_service) if reading.traffic else ()
+        found: dict[str, Manifest] = {}
+        for name in names:
+            service = (
+                await self._kube.find(kinds.SERVICES, namespace, name)
+                if live
+                else around.services.get(namespace, name)
+            )
+            if service is not None:
+                found[name] = service
+        return found
+
+    async def _routes(
+        self, around: Neighbourhood, namespace: str, reading: Reading, *, live: bool
+    ) -> dict[str, Manifest]:
+        found: dict[str, Manifest] = {}
+        for name in {route.name for route in reading.routes}:
+            route = (
+                await self._kube.find(kinds.HTTP_ROUTES, namespace, name)
+                if live
+                else around.routes.get(namespace, name)
+            )
+            if route is not None:
+                found[name] = route
+        return found
+
+    def _templates(
+        self, around: Neighbourhood, namespace: str
+    ) -> tuple[dict[runs.TemplateKey, AnalysisTemplateSpec], dict[runs.TemplateKey, str]]:
+        parsed: dict[runs.TemplateKey, AnalysisTemplateSpec] = {}
+        broken: dict[runs.TemplateKey, str] = {}
+        for cluster, manifests, parse in (
+            (False, around.templates.list(namespace), parse_analysis_template),
+            (True, self._caches.cluster_templates.list(), parse_cluster_analysis_template),
+        ):
+            for manifest in manifests:
+                key = (str(manifest["metadata"]["name"]), cluster)
+                try:
+                    parsed[key] = parse(manifest).spec
+                except InvalidSpec as invalid:
+                    broken[key] = str(invalid)
+        return parsed, broken
+
+    def _replica_sets(self, namespace: str, uid: str) -> tuple[observed.ReplicaSet, ...]:
+        ours = [
+            each
+            for each in self._caches.replica_sets.list(namespace)
+            if each.owner_uid == uid and not each.deleting
+        ]
+        pods = self._caches.pods.list(namespace)
+        return tuple(
+            replicasets.observe(each, pods) for each in sorted(ours, key=lambda each: each.revision.number)
+        )
+
+    def _runs(self, namespace: str, uid: str) -> tuple[observed.Run, ...]:
+        return tuple(each.run for each in self._caches.runs.list(namespace) if each.owner_uid == uid)
+
+    def _service(
+        self, metadata: Mapping[str, str], service: Manifest, around: Neighbourhood, now: datetime
+    ) -> observed.Service:
+        namespace = metadata["namespace"]
+        hashes = {pod.name: pod.hash for pod in self._caches.pods.list(namespace)}
+        slices = around.slices.list(namespace)
+        seen = services.read(service, slices, hashes, settled=False)
+        since = self.memory.stands_since(metadata["uid"], seen.name, (seen.hash, seen.ready), now)
+        return services.read(service, slices, hashes, settled=now - since >= self._min_settle)
+
+    def _claim(self, namespace: str, rollout: Manifest, reading: Reading) -> None:
+        traffic = reading.traffic
+        names = frozenset((traffic.stable_service, traffic.canary_service)) if traffic else frozenset[str]()
+        templates = runs.references(reading.spec) if reading.spec else ()
+        self.memory.claims[(namespace, rollout["metadata"]["name"])] = Claim(
+            created=rollout["metadata"].get("creationTimestamp", ""),
+            uid=rollout["metadata"]["uid"],
+            services=names,
+            references=frozenset(
+                {(kinds.SERVICES.kind, name) for name in names}
+                | {(kinds.HTTP_ROUTES.kind, route.name) for route in reading.routes}
+                | {
+                    ("ClusterAnalysisTemplate" if cluster else "AnalysisTemplate", name)
+                    for _, (name, cluster) in templates
+                }
+            ),
+        )
+
+    def _service_problems(
+        self, namespace: str, rollout: Manifest, reading: Reading, found: Mapping[str, Manifest]
+    ) -> tuple[Problem, ...]:
+        if reading.spec is None or reading.traffic is None:
+            return ()
+        labels = ((reading.spec.template.get("metadata") or {}).get("labels")) or {}
+        named = (
+            (reading.traffic.stable_service, "spec.strategy.canary.stableService"),
+            (reading.traffic.canary_service, "spec.strategy.canary.canaryService"),
+        )
+        missing = [
+            problem
+            for name, path in named
+            for problem in services.problems(found.get(name), name, labels, path)
+        ]
+        return (*missing, *self._claimed_twice(namespace, rollout, named))
+
+    def _claimed_twice(
+        self, namespace: str, rollout: Manifest, named: tuple[tuple[str, str], ...]
+    ) -> tuple[Problem, ...]:
+        ours = self.memory.claims[(namespace, rollout["metadata"]["name"])]
+        return tuple(
+            Problem(
+                path,
+                f"the Service {service!r} is used by the older Rollout {name!r} already",
+                "give each Rollout Services of its own",
+            )
+            for (space, name), claim in self.memory.claims.items()
+            if space == namespace and (claim.created, claim.uid) < (ours.created, ours.uid)
+            for service, path in named
+            if service in claim.services
+        )
+
+    async def _template_problems(
+        self, rollout: Manifest, reading: Reading, replica_sets: tuple[observed.ReplicaSet, ...]
+    ) -> tuple[Problem, ...]:
+        """What the API server says of the ReplicaSet that a new revision would be, its paths ours."""
+        if reading.spec is None or reading.wanted is None:
+            return ()
+        if any(each.hash == reading.wanted.hash for each in replica_sets):
+            return ()
+        key = (rollout["metadata"]["uid"], reading.wanted.hash)
+        if key not in self.memory.refused_templates:
+            self.memory.refused_templates[key] = await self.try_template(rollout, reading.wanted.hash)
+        return self.memory.refused_templates[key]
+
+    async def try_template(self, rollout: Manifest, revision: str) -> tuple[Problem, ...]:
+        """What a strict dry-run of the ReplicaSet refuses."""
+        body = replicasets.render(rollout, replicasets.Revision(revision, 1), 0)
+        try:
+            await self._kube.create(kinds.REPLICA_SETS, body, dry_run=True)
+        except AlreadyExists:
+            return ()
+        except Invalid as invalid:
+            return invalid.problems or (Problem("spec.template", str(invalid)),)
+        return ()
+
+
+def _seen_routes(reading: Reading, found: Mapping[str, Manifest]) -> tuple[observed.Route, ...]:
+    seen = []
+    for named in reading.routes:
+        manifest = found.get(named.name)
+        if manifest is None or reading.traffic is None:
+            continue
+        told = gateway_api.read(
+            manifest, reading.traffic.stable_service, reading.traffic.canary_service, named.rule or None
+        )
+        seen.append(
+            observed.Route(
+                kind="HTTPRoute",
+                name=named.name,
+                rule=named.rule,
+                resource_version=manifest["metadata"]["resourceVersion"],
+                canary_percent=told.canary_percent,
+                exact=told.exact,
+                accepted=told.accepted,
+                message=told.message,
+            )
+        )
+    return tuple(seen)
+
+
+def _route_problems(reading: Reading, found: Mapping[str, Manifest]) -> tuple[Problem, ...]:
+    if reading.spec is None or reading.traffic is None:
+        return ()
+    traffic = reading.traffic
+    return tuple(
+        problem
+        for named in reading.routes
+        for problem in gateway_api.problems(
+            found.get(named.name),
+            named.name,
+            traffic.stable_service,
+            traffic.canary_service,
+            named.rule or None,
+            named.path,
+        )
+    )
+
+
+def _replicas(reading: Reading, replica_sets: tuple[observed.ReplicaSet, ...]) -> int:
+    """spec.replicas; absent keeps the live value of the stable version, else 1."""
+    if reading.spec is not None and reading.spec.replicas is not None:
+        return reading.spec.replicas
+    stable = next((each for each in replica_sets if each.hash == reading.status.stable_rs), None)
+    return stable.wanted if stable is not None else max((each.wanted for each in replica_sets), default=1)
