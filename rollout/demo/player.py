@@ -1,0 +1,193 @@
+"""Plays the story: does what each act says, waits for its end, and records what was seen."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rollout.api.intents import PREFIX
+from rollout.api.status import Phase, Stage, TakenState, Verdict
+from rollout.demo.glimpse import Glimpse
+from rollout.demo.ledger import Record, Users, differences, entry_of, serving, users
+from rollout.demo.repository import Repository
+from rollout.demo.story import MANIFEST, NAME, NAMESPACE, Act, Annotate, AwaitPause, Commit, Deed, Restore
+from rollout.demo.view import View
+from rollout.demo.witness import Witness
+from rollout.sandbox.shop.load import LoadReport
+
+LAST_ANSWERS_S = 1.2
+"""How long after an end the last answers may still come in: two reports of the load generator."""
+READING_S = 2.5
+"""The pause between two acts, for people; `--fast` leaves it out."""
+
+
+class DeedFailedError(Exception):
+    """What an act wanted to do could not be done; the message says why."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """What an act has done up to now."""
+
+    began: datetime
+    load: LoadReport
+    commit: str = ""
+    asked_at: float | None = None
+    """Epoch seconds when a person asked for something."""
+
+
+class Player:
+    """Plays one story on one stage."""
+
+    def __init__(
+        self, repository: Repository, witness: Witness, view: View, kubectl: Sequence[str], *, fast: bool
+    ) -> None:
+        self._repository = repository
+        self._witness = witness
+        self._view = view
+        self._kubectl = kubectl
+        self._fast = fast
+        self._commits: dict[str, str] = {}
+
+    async def play(self, act: Act) -> Record:
+        """Play one act to its end, or to its timeout."""
+        began = time.monotonic()
+        so_far = Progress(datetime.now(UTC).replace(microsecond=0), self._witness.now.load)
+        problem = ""
+        try:
+            async with asyncio.timeout(act.timeout_s):
+                for deed in act.deeds:
+                    await self._do(deed, act, so_far)
+                await self._witness.until(lambda now: self._over(now, act, so_far))
+        except TimeoutError:
+            problem = f"it ended: told within {act.timeout_s:.0f} s, seen not to"
+        except (DeedFailedError, ValueError) as error:
+            problem = str(error)
+        took = time.monotonic() - began
+        await asyncio.sleep(LAST_ANSWERS_S)
+        await self._witness.look()
+        record = self._record(act, so_far, took, problem)
+        self._view.end(record)
+        if not self._fast:
+            await asyncio.sleep(READING_S)
+        return record
+
+    async def _do(self, deed: Deed, act: Act, so_far: Progress) -> None:
+        match deed:
+            case Commit(subject, edits):
+                for old, new in edits:
+                    self._repository.edit(MANIFEST, old, new)
+                await self._push(subject, act, so_far)
+            case Restore(subject, of):
+                self._view.say(f"$ git checkout {self._commits[of][:7]} -- {MANIFEST}", "bold")
+                await self._repository.restore(self._commits[of], MANIFEST)
+                await self._push(subject, act, so_far)
+            case AwaitPause(weight, requests):
+                await self._witness.until(lambda now: _paused(now, act, so_far, weight, requests))
+            case Annotate(key, reason):
+                await self._annotate(PREFIX + key, reason)
+                so_far.asked_at = time.time()
+
+    async def _push(self, subject: str, act: Act, so_far: Progress) -> None:
+        self._view.say(f"$ git commit -am {subject!r} && git push", "bold")
+        so_far.commit = self._commits[act.key] = await self._repository.push(subject)
+
+    async def _annotate(self, annotation: str, reason: str) -> None:
+        words = [
+            "annotate",
+            f"rollouts.progressive.delivery/{NAME}",
+            "-n",
+            NAMESPACE,
+            f"{annotation}={reason}",
+        ]
+        self._view.say(f"$ kubectl {' '.join(words[:-1])} {annotation}={reason!r}", "bold")
+        child = await asyncio.create_subprocess_exec(
+            *self._kubectl, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        output, _ = await child.communicate()
+        if child.returncode:
+            raise DeedFailedError(f"kubectl annotate: {output.decode(errors='replace').strip()}")
+
+    def _over(self, now: Glimpse, act: Act, so_far: Progress) -> bool:
+        """Whether the act has come to an end, the told one or another."""
+        seen = now.rollout
+        if not act.ends.applied:
+            return now.handled == so_far.commit and bool(now.complaint)
+        if seen is None or seen.status.source is None or seen.status.source.commit != so_far.commit:
+            return False
+        status = seen.status
+        settled = status.stage in (Stage.STABLE, Stage.REFUSED) and status.phase in (
+            Phase.HEALTHY,
+            Phase.DEGRADED,
+        )
+        taken = so_far.asked_at is None or (
+            status.intent is not None and status.intent.state is TakenState.CLEARED
+        )
+        return settled and taken and status.observed_generation >= self._witness.generation
+
+    def _record(self, act: Act, so_far: Progress, took: float, problem: str) -> Record:
+        now = self._witness.now
+        counted = users(act.version, so_far.load, now.load)
+        seen = now.rollout
+        entry = entry_of(seen.status, act.version, so_far.began) if seen else None
+        # Verdicts that are not in the history yet stand in the status itself.
+        verdict = str(entry.verdict) if entry else ""
+        top = entry.top_weight if entry else 0
+        unlike = [problem] if problem else []
+        if seen is not None:
+            unlike += differences(act, seen, verdict, top, counted, now.complaint)
+        return Record(
+            act=act.key,
+            title=act.title,
+            version=act.version,
+            revision=entry.revision if entry else None,
+            hash=entry.hash if entry else "",
+            commit=so_far.commit,
+            phase=str(seen.status.phase) if seen and seen.status.phase else "",
+            serves=serving(seen) if seen else "",
+            verdict=verdict,
+            reason=entry.reason if entry else "",
+            top_weight=top,
+            users=counted,
+            silence_s=_silence(act, so_far, now, counted, verdict),
+            took_s=round(took, 1),
+            complaint=now.complaint,
+            differences=tuple(unlike),
+        )
+
+
+def _paused(now: Glimpse, act: Act, so_far: Progress, weight: int, requests: int) -> bool:
+    seen = now.rollout
+    if seen is None or seen.status.source is None or seen.status.source.commit != so_far.commit:
+        return False
+    weights = seen.status.canary.weights
+    answered = users(act.version, so_far.load, now.load).canary
+    at_weight = weights is not None and weights.canary.weight == weight
+    return seen.status.phase is Phase.PAUSED and at_weight and answered >= requests
+
+
+def _silence(act: Act, so_far: Progress, now: Glimpse, counted: Users, verdict: str) -> float | None:
+    """Seconds from the decision to the last answer of the canary; None where it was not stopped."""
+    last = now.load.last.get(act.version)
+    if last is None or not counted.canary or verdict not in (Verdict.ROLLED_BACK, Verdict.ABORTED):
+        return None
+    decided = so_far.asked_at
+    return round(last - decided, 3) if decided is not None else None
+
+
+async def played(player: Player, story: Sequence[Act], view: View) -> list[Record]:
+    """The whole story, up to the first act that ends otherwise than told, since the next builds on it."""
+    records: list[Record] = []
+    for number, act in enumerate(story, 1):
+        view.begin(act, number, len(story))
+        records.append(await player.play(act))
+        if records[-1].differences:
+            break
+    return records
+
+
+def content() -> Path:
+    """The manifests that the story begins with."""
+    return Path(__file__).with_name("manifests")

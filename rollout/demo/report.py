@@ -1,0 +1,86 @@
+"""The end of the demo: a table of what became of each commit, the notes in Git, and the same as JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rollout.demo.ledger import Record
+from rollout.show.quantities import count
+
+STYLES = {"Promoted": "green", "RolledBack": "red", "Aborted": "yellow"}
+
+
+def report(records: Sequence[Record], notes: Mapping[str, str]) -> RenderableType:
+    """Everything that is printed at the end; `notes` maps a commit to its note."""
+    parts: list[RenderableType] = [table(records), Text()]
+    parts += note_lines(records, notes)
+    parts += [Text(line, "bold red") for line in failures(records)]
+    return Group(*parts)
+
+
+def table(records: Sequence[Record]) -> Table:
+    """A line an act."""
+    shown = Table(
+        title="What became of each commit", title_style="bold", title_justify="left", box=None, pad_edge=False
+    )
+    shown.add_column("REVISION")
+    shown.add_column("COMMIT")
+    shown.add_column("VERDICT")
+    for heading in (
+        "TOP WEIGHT",
+        "CANARY REQ.",
+        "STABLE REQ.",
+        "FAILED",
+        "BY CANARY",
+        "UNANSWERED",
+        "SILENT AFTER",
+    ):
+        shown.add_column(heading, justify="right")
+    shown.add_column("AS TOLD")
+    for record in records:
+        shown.add_row(*_cells(record))
+    return shown
+
+
+def _cells(record: Record) -> tuple[str | Text, ...]:
+    counted = record.users
+    revision = f"{record.version} (#{record.revision})" if record.revision is not None else record.version
+    return (
+        revision,
+        record.commit[:7],
+        Text(record.verdict, STYLES.get(record.verdict, "")),
+        f"{record.top_weight} %",
+        count(counted.canary),
+        count(counted.stable),
+        count(counted.failed),
+        count(counted.failed_by_canary),
+        count(counted.failed_by_nobody),
+        f"{record.silence_s:.2f} s" if record.silence_s is not None else "",
+        Text("no", "bold red") if record.differences else Text("yes", "green"),
+    )
+
+
+def note_lines(records: Sequence[Record], notes: Mapping[str, str]) -> list[Text]:
+    """The notes as git shows them."""
+    lines = [Text("$ git log --notes=rollout     (refs/notes/rollout, written by the operator)", "bold")]
+    for record in records:
+        note = notes.get(record.commit, "")
+        lines.append(Text.assemble((record.commit[:7], "yellow"), " ", note or Text("no note", "dim")))
+    return lines
+
+
+def failures(records: Sequence[Record]) -> list[str]:
+    """What was not as told, a line each."""
+    return [f"{record.title}: {each}" for record in records for each in record.differences]
+
+
+def to_json(records: Sequence[Record], notes: Mapping[str, str], seconds: float) -> dict[str, Any]:
+    """The same for `--json`."""
+    return {
+        "ok": not failures(records),
+        "seconds": round(seconds, 1),
+        "acts": [record.to_json() | {"note": notes.get(record.commit, "")} for record in records],
+    }
