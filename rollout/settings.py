@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 from rollout.api.base import parse_duration
 from rollout.api.errors import Stalled
@@ -61,6 +62,12 @@ class Settings:
         """The namespace for lists and watches: None for all."""
         return self.namespace or None
 
+    def allows_prometheus(self, url: str) -> bool:
+        """Whether a template may name it: same scheme, host and port as an allowed one, at or below its
+        path.
+        """
+        return not self.prometheus_allowed or any(_within(url, base) for base in self.prometheus_allowed)
+
 
 def read(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
     """Settings from the environment (the process's own where None), overridden by each flag that is not None.
@@ -70,18 +77,24 @@ def read(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings
     """
     given = os.environ if environment is None else environment
     named = {field.name: PREFIX + field.name.upper() for field in fields(Settings)}
-    parsed = {
+    chosen: dict[str, Any] = {
         name: _parsed(variable, given[variable], _DEFAULTS[name])
         for name, variable in named.items()
         if given.get(variable)
     }
-    settings = replace(
-        Settings(), **parsed, **{name: value for name, value in flags.items() if value is not None}
-    )
+    chosen |= {name: value for name, value in flags.items() if value is not None}
+    settings = replace(Settings(), **chosen)
     _check("api_group", settings.api_group, (GROUP, ARGO_GROUP))
     _check("log_format", settings.log_format, ("auto", "json", "plain"))
     _check("log_level", settings.log_level, ("debug", "info", "warning", "error"))
     return settings
+
+
+def _within(url: str, base: str) -> bool:
+    given, allowed = urlsplit(url), urlsplit(base)
+    at, below = given.path.rstrip("/"), allowed.path.rstrip("/")
+    same = (given.scheme, given.netloc) == (allowed.scheme, allowed.netloc)
+    return same and (at == below or at.startswith(below + "/")) and ".." not in unquote(at)
 
 
 def _parsed(variable: str, text: str, default: object) -> object:
