@@ -1,6 +1,6 @@
 """Prometheus and what speaks its HTTP API (Thanos, Mimir, VictoriaMetrics).
 
-prometheus-api-client holds the connection and the credentials. Queries go through its session directly, because
+prometheus-api-client holds the connection and the credentials. Queries go through its session, because
 its own methods drop the warnings by which a partial answer tells itself, retry for seconds and read all.
 """
 
