@@ -1,14 +1,21 @@
 """The API without sockets: what the sandbox's controllers and tests use in-process.
 
-It runs the very verbs that HTTP runs (validation, defaulting, managed fields, finalizers, RBAC for a named user), so
-a controller written against it would work over the wire. Objects that come back are copies: change them freely.
+It runs the very verbs that HTTP runs (validation, defaulting, managed fields, finalizers, and RBAC for a named
+user), so a controller written against it would work over the wire. What comes back are copies: change them freely.
 """
 
-from collections.abc import AsyncIterator
+import copy
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
+from rollout.sandbox.apiserver import deletes, reads, subresources
+from rollout.sandbox.apiserver.core import ADMIN, Api
+from rollout.sandbox.apiserver.errors import ApiError, gone
 from rollout.sandbox.apiserver.resource import Object, Resource
+from rollout.sandbox.apiserver.served import Caller, Served, Write
+from rollout.sandbox.apiserver.writes import Target
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -16,27 +23,66 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
+Objects = list[Object]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """One event of a watch: `ADDED`, `MODIFIED`, `DELETED` or `BOOKMARK`, and the whole object."""
+    """One event of a watch: `ADDED`, `MODIFIED`, `DELETED`, and the whole object."""
 
     type: str
     object: Object
 
 
+def _locked(verb: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Hold the API's lock through a verb (no verb awaits anything)."""
+
+    @functools.wraps(verb)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        client = args[0]
+        assert isinstance(client, LocalClient)
+        with client.api.lock:
+            return await verb(*args, **kwargs)
+
+    return run
+
+
 class LocalClient:
-    """The API's verbs as coroutines, acting as one user (`system:masters` where none is named).
+    """The API's verbs as coroutines, acting as one user (one of `system:masters` where none is named).
 
     Every method raises `ApiError` (`errors.py`) with the HTTP `status` and `reason` that the wire would carry:
     404 NotFound, 409 Conflict or AlreadyExists, 422 Invalid, 410 Expired (watch only), 403 Forbidden.
     """
 
-    async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
-        """One object; `namespace` is None for cluster-scoped kinds."""
-        raise NotImplementedError
+    def __init__(self, api: Api, caller: Caller = ADMIN, manager: str = "local") -> None:
+        self.api = api
+        self.caller = caller
+        self.manager = manager
 
+    def _target(self, resource: Resource, namespace: str | None, name: str, subresource: str = "") -> Target:
+        served = self.api.served(resource)
+        return Target(served, namespace if served.name.namespaced else None, name, subresource)
+
+    def _allow(self, verb: str, target: Target) -> None:
+        self.api.authorize(self.caller, verb, target)
+
+    def _write(self, field_manager: str, *, force: bool = False) -> Write:
+        return Write(self.caller, field_manager or self.manager, force=force)
+
+    @_locked
+    async def get(
+        self, resource: Resource, namespace: str | None, name: str, *, subresource: str = ""
+    ) -> Object:
+        """One object; `namespace` is None for cluster-scoped kinds. `subresource`: `scale` gives a Scale."""
+        target = self._target(resource, namespace, name, subresource)
+        self._allow("get", target)
+        if subresource not in {"", "status"}:
+            return copy.deepcopy(subresources.read(self.api, target))
+        return copy.deepcopy(self.api.writer.current(target).obj)
+
+    @_locked
     async def list(
         self,
         resource: Resource,
@@ -44,10 +90,20 @@ class LocalClient:
         *,
         label_selector: str = "",
         field_selector: str = "",
-    ) -> tuple[list[Object], str]:
+    ) -> tuple[Objects, str]:
         """The objects (of all namespaces where `namespace` is None) and the list's resourceVersion."""
-        raise NotImplementedError
+        selection = self._select("list", resource, namespace, label_selector, field_selector)
+        page = reads.list_page(self.api.store, selection, {})
+        items = [copy.deepcopy(selection.served.outward(stored.obj)) for stored in page.items]
+        return items, str(page.version)
 
+    def _select(
+        self, verb: str, resource: Resource, namespace: str | None, labels: str, fields: str
+    ) -> reads.Selection:
+        self._allow(verb, self._target(resource, namespace, ""))
+        return reads.select(self.api.served(resource), namespace, labels, fields)
+
+    @_locked
     async def create(
         self,
         resource: Resource,
@@ -56,13 +112,20 @@ class LocalClient:
         *,
         field_manager: str = "",
         subresource: str = "",
+        name: str = "",
     ) -> Object:
         """Create from `body`; `metadata.name` or `metadata.generateName` names it.
 
-        With `subresource` (`eviction`, `token`), `metadata.name` of the body names the parent.
+        With `subresource` (`eviction`, `token`, `binding`), `name` names the parent.
         """
-        raise NotImplementedError
+        target = self._target(resource, namespace, name, subresource)
+        self._allow("create", target)
+        write = self._write(field_manager)
+        if subresource:
+            return copy.deepcopy(subresources.create(self.api, target, body, write))
+        return copy.deepcopy(self.api.create(target.served, target.namespace, copy.deepcopy(body), write))
 
+    @_locked
     async def replace(
         self,
         resource: Resource,
@@ -73,9 +136,16 @@ class LocalClient:
         subresource: str = "",
         field_manager: str = "",
     ) -> Object:
-        """PUT; with `metadata.resourceVersion` in the body, 409 where it is stale. `subresource`: `status`, `scale`."""
-        raise NotImplementedError
+        """PUT; with `metadata.resourceVersion` in the body, 409 where it is stale.
 
+        `subresource`: `status`, `scale`, or `finalize` (namespaces).
+        """
+        target = self._target(resource, namespace, name, subresource)
+        self._allow("update", target)
+        write = self._write(field_manager)
+        return copy.deepcopy(subresources.update(self.api, target, copy.deepcopy(body), write))
+
+    @_locked
     async def patch(
         self,
         resource: Resource,
@@ -89,8 +159,13 @@ class LocalClient:
         force: bool = False,
     ) -> Object:
         """PATCH with one of the four content types; `body` is a mapping, or a list for a JSON patch."""
-        raise NotImplementedError
+        target = self._target(resource, namespace, name, subresource)
+        self._allow("patch", target)
+        write = self._write(field_manager, force=force)
+        obj, _ = subresources.patch(self.api, target, copy.deepcopy(body), content_type, write)
+        return copy.deepcopy(obj)
 
+    @_locked
     async def delete(
         self,
         resource: Resource,
@@ -102,15 +177,19 @@ class LocalClient:
         resource_version: str = "",
         grace_seconds: int | None = None,
     ) -> Object:
-        """DELETE: sets deletionTimestamp where finalizers (or a pod's grace period) hold the object, else removes it.
+        """DELETE: sets deletionTimestamp where finalizers or a pod's grace period hold the object, else removes it.
 
         `uid` and `resource_version` are preconditions (409). Foreground and Orphan set the finalizers
-        `foregroundDeletion` and `orphan`, which the garbage collector takes off. A pod that runs on a node stays with
-        its deletionTimestamp until it is deleted with `grace_seconds=0`, as a kubelet does.
+        `foregroundDeletion` and `orphan`, which the garbage collector takes off. A pod that runs on a node stays
+        with its deletionTimestamp until it is deleted with `grace_seconds=0`, as a kubelet does.
         """
-        raise NotImplementedError
+        target = self._target(resource, namespace, name)
+        self._allow("delete", target)
+        options = deletes.DeleteOptions(grace_seconds, propagation, None, uid, resource_version)
+        obj, _ = deletes.delete(self.api.writer, target, options)
+        return copy.deepcopy(obj)
 
-    def watch(
+    async def watch(
         self,
         resource: Resource,
         namespace: str | None = None,
@@ -121,23 +200,48 @@ class LocalClient:
     ) -> AsyncIterator[WatchEvent]:
         """Events after the resourceVersion `since`; without one, ADDED for each present object first.
 
-        Ends only by cancellation or when the server stops. Raises `ApiError` 410 where `since` is no longer kept:
-        list again.
+        Ends by cancellation or when the server stops. Raises `ApiError` 410 where `since` is no longer kept: list
+        again.
         """
-        raise NotImplementedError
+        with self.api.lock:
+            selection = self._select("watch", resource, namespace, label_selector, field_selector)
+            watch = reads.open_watch(self.api.store, selection, {"resourceVersion": since})
+        try:
+            changes = watch.initial
+            while True:
+                for change in changes:
+                    obj = selection.served.outward(change.stored.obj)
+                    yield WatchEvent(change.type, copy.deepcopy(obj))
+                if watch.watcher.closed and not watch.watcher.queue:
+                    break
+                changes = await watch.watcher.take(None)
+            if watch.watcher.overrun:
+                raise gone("the watch fell too far behind")
+        finally:
+            self.api.store.unsubscribe(selection.served.storage, watch.watcher)
 
-    async def finalize_namespace(self, name: str, body: Object) -> Object:
-        """PUT namespaces/NAME/finalize: sets `spec.finalizers`; the namespace goes when none is left."""
-        raise NotImplementedError
+    def served(self) -> Objects:
+        """Every listable, deletable resource, one of its versions each, those of custom kinds included.
 
-    def served(self) -> list[Resource]:
-        """Every listable, deletable resource, those of CustomResourceDefinitions included (preferred versions)."""
-        raise NotImplementedError
+        Each is `{"resource": Resource, "kind": str, "namespaced": bool}`.
+        """
+        found: dict[tuple[str, str], Served] = {}
+        for served in self.api.registry:
+            if {"list", "delete"} <= set(served.name.verbs):
+                found.setdefault(served.storage, served)
+        return [
+            {"resource": s.name.resource, "kind": s.kind, "namespaced": s.name.namespaced}
+            for s in found.values()
+        ]
 
     def namespaced(self, resource: Resource) -> bool:
-        """Whether its objects lie in namespaces."""
-        raise NotImplementedError
+        """Whether its objects lie in namespaces; raises 404 where it isn't served."""
+        return self.api.served(resource).name.namespaced
 
     def kind_resource(self, api_version: str, kind: str) -> Resource | None:
         """The resource that an owner reference's apiVersion and kind name, if it is served."""
-        raise NotImplementedError
+        served = self.api.registry.of_kind(api_version, kind)
+        return served.name.resource if served else None
+
+
+__all__ = ["ApiError", "LocalClient", "WatchEvent"]

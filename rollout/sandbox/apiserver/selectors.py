@@ -112,7 +112,7 @@ class _Parser:
             if operator in {"gt", "lt"}:
                 if not _is_int(value):
                     raise SelectorError(
-                        f'values[0][{key}]: Invalid value: "{value}": for \'Gt\', \'Lt\' operators, the value must be an integer'
+                        f"values[0][{key}]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
                     )
             elif problems := names.label_value(value):
                 raise SelectorError(f'values[0][{key}]: Invalid value: "{value}": {problems[0]}')
@@ -184,7 +184,9 @@ def matches_selector(selector: Object | None, labels: Labels) -> bool:
         return False
     known = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
     return all(
-        Requirement(item["key"], known.get(item["operator"], "in"), tuple(item.get("values") or ())).matches(labels)
+        Requirement(item["key"], known.get(item["operator"], "in"), tuple(item.get("values") or ())).matches(
+            labels
+        )
         for item in selector.get("matchExpressions") or ()
     )
 

@@ -163,7 +163,12 @@ def _fill(shape: Shape, schema: Schema, name: str) -> None:
 
 def prunes(shape: Shape) -> bool:
     """Whether unknown fields at this place are dropped."""
-    return not shape.free and shape.additional is None and shape.type in {"object", ""} and not shape.int_or_string
+    return (
+        not shape.free
+        and shape.additional is None
+        and shape.type in {"object", ""}
+        and not shape.int_or_string
+    )
 
 
 def is_empty(value: Any) -> bool:

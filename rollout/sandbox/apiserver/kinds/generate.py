@@ -1,6 +1,6 @@
 """Make `types.json` from Kubernetes' own OpenAPI document: names, types and merge keys, no prose.
 
-    python -m rollout.sandbox.apiserver.kinds.generate swagger.json > types.json
+python -m rollout.sandbox.apiserver.kinds.generate swagger.json > types.json
 """
 
 import json

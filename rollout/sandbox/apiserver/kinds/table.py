@@ -140,12 +140,28 @@ KINDS: tuple[KindName, ...] = (
     _kind("authentication.k8s.io/v1", "SelfSubjectReview", "selfsubjectreviews", cluster=True, verbs=CREATE),
     _kind("authorization.k8s.io/v1", "LocalSubjectAccessReview", "localsubjectaccessreviews", verbs=CREATE),
     _kind(
-        "authorization.k8s.io/v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", cluster=True, verbs=CREATE
+        "authorization.k8s.io/v1",
+        "SelfSubjectAccessReview",
+        "selfsubjectaccessreviews",
+        cluster=True,
+        verbs=CREATE,
     ),
-    _kind("authorization.k8s.io/v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews", cluster=True, verbs=CREATE),
-    _kind("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", cluster=True, verbs=CREATE),
-    _kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", all_=True, status=True),
-    _kind("autoscaling/v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", all_=True, status=True),
+    _kind(
+        "authorization.k8s.io/v1",
+        "SelfSubjectRulesReview",
+        "selfsubjectrulesreviews",
+        cluster=True,
+        verbs=CREATE,
+    ),
+    _kind(
+        "authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", cluster=True, verbs=CREATE
+    ),
+    _kind(
+        "autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", all_=True, status=True
+    ),
+    _kind(
+        "autoscaling/v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", all_=True, status=True
+    ),
     _kind("batch/v1", "CronJob", "cronjobs", "cj", all_=True, status=True),
     _kind("batch/v1", "Job", "jobs", all_=True, status=True),
     _kind("networking.k8s.io/v1", "Ingress", "ingresses", "ing", status=True),

@@ -1,0 +1,160 @@
+"""JSON patch, merge patch and strategic merge patch."""
+
+import copy
+from typing import Any
+
+import jsonpatch
+import jsonpointer
+
+from rollout.sandbox.apiserver.errors import ApiError, bad_request
+from rollout.sandbox.apiserver.shape import Shape
+
+REJECTED = "the server rejected our request due to an error in our request"
+
+
+class PatchRefusedError(ApiError):
+    """422: the patch does not fit the object."""
+
+    def __init__(self) -> None:
+        super().__init__(422, "Invalid", REJECTED, {})
+
+
+def json_patch(document: Any, operations: Any) -> Any:
+    """RFC 6902, with the leniency of the original: replacing an absent member of an object adds it."""
+    if not isinstance(operations, list):
+        kind = "object" if isinstance(operations, dict) else "value"
+        raise bad_request(
+            f"error decoding patch: json: cannot unmarshal {kind} into Go value of type []handlers.jsonPatchOp"
+        )
+    if len(operations) > 10000:
+        text = f"The allowed maximum operations in a JSON patch is 10000, got {len(operations)}"
+        raise ApiError(413, "RequestEntityTooLarge", text)
+    result = copy.deepcopy(document)
+    for operation in operations:
+        try:
+            result = jsonpatch.JsonPatch([_lenient(result, operation)]).apply(result, in_place=True)
+        except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError) as error:
+            raise PatchRefusedError from error
+    return result
+
+
+def _lenient(document: Any, operation: Any) -> Any:
+    if not isinstance(operation, dict) or operation.get("op") not in {"replace", "remove"}:
+        return operation
+    if operation["op"] == "replace":
+        pointer = jsonpointer.JsonPointer(operation["path"])
+        parent, key = pointer.to_last(document)
+        if isinstance(parent, dict) and key not in parent:
+            return {**operation, "op": "add"}
+    return operation
+
+
+def merge_patch(document: Any, patch: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(document) if isinstance(document, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patch(result.get(key), value)
+    return result
+
+
+def strategic_patch(document: Any, patch: Any, shape: Shape | None) -> Any:
+    """Merge `patch` into a mapping by the merge keys of its shape."""
+    directive = patch.get("$patch")
+    if directive == "replace":
+        return {key: value for key, value in patch.items() if key != "$patch"}
+    if directive == "delete":
+        return {}
+    result = dict(document) if isinstance(document, dict) else {}
+    retained = patch.get("$retainKeys")
+    if retained is not None:
+        result = {key: value for key, value in result.items() if key in retained}
+    for key, value in patch.items():
+        if key.startswith("$deleteFromPrimitiveList/"):
+            field = key.split("/", 1)[1]
+            result[field] = [item for item in result.get(field) or () if item not in value]
+    for key, value in patch.items():
+        if key.startswith("$"):
+            continue
+        if value is None:
+            result.pop(key, None)
+            continue
+        child = shape.child(key) if shape else None
+        result[key] = _strategic_value(result.get(key), value, child)
+    for key, order in patch.items():
+        if key.startswith("$setElementOrder/"):
+            field = key.split("/", 1)[1]
+            child = shape.child(field) if shape else None
+            if isinstance(result.get(field), list):
+                result[field] = _in_order(result[field], order, patch.get(field), child)
+    return result
+
+
+def _strategic_value(old: Any, new: Any, shape: Shape | None) -> Any:
+    if isinstance(new, dict):
+        if isinstance(old, dict) and shape is not None and "replace" in shape.merge_strategy:
+            return new
+        if shape is not None and "retainKeys" in shape.merge_strategy and "$retainKeys" not in new:
+            return strategic_patch(old, new, shape)
+        return strategic_patch(old, new, shape)
+    if isinstance(new, list) and shape is not None and "merge" in shape.merge_strategy:
+        if shape.merge_key:
+            return _merge_list(old or [], new, shape)
+        return [*new, *(item for item in old or () if item not in new)] if old else list(dict.fromkeys(new))
+    return _without_directives(new)
+
+
+def _without_directives(value: Any) -> Any:
+    if isinstance(value, list):
+        return [
+            _without_directives(item) for item in value if not (isinstance(item, dict) and "$patch" in item)
+        ]
+    return value
+
+
+def _merge_list(old: list[Any], new: list[Any], shape: Shape) -> list[Any]:
+    key = shape.merge_key
+    if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in new):
+        return [item for item in new if not (isinstance(item, dict) and item.get("$patch") == "replace")]
+    result = list(old)
+    for item in new:
+        if not isinstance(item, dict) or key not in item:
+            raise bad_request(f"map: {_go_map(item)} does not contain declared merge key: {key}")
+        at = next((i for i, held in enumerate(result) if held.get(key) == item[key]), None)
+        if item.get("$patch") == "delete":
+            result = [held for held in result if held.get(key) != item[key]]
+        elif at is None:
+            result.append(strategic_patch({}, item, shape.items))
+        else:
+            result[at] = strategic_patch(result[at], item, shape.items)
+    return result
+
+
+def _go_map(item: Any) -> str:
+    if not isinstance(item, dict):
+        return str(item)
+    return "map[" + " ".join(f"{key}:{item[key]}" for key in sorted(item)) + "]"
+
+
+def _in_order(items: list[Any], order: list[Any], patched: Any, shape: Shape | None) -> list[Any]:
+    """Items named in `order` come in that order; the others keep their place among them as far as possible."""
+    key = shape.merge_key if shape else ""
+
+    def identity(item: Any) -> Any:
+        return item.get(key) if key and isinstance(item, dict) else item
+
+    wanted = [identity(item) for item in order]
+    named = sorted((i for i in items if identity(i) in wanted), key=lambda i: wanted.index(identity(i)))
+    others = [item for item in items if identity(item) not in wanted]
+    position = {id(item): at for at, item in enumerate(items)}
+    result: list[Any] = []
+    while named or others:
+        if not named or (others and position[id(others[0])] < position[id(named[0])]):
+            result.append(others.pop(0))
+        else:
+            result.append(named.pop(0))
+    return result

@@ -1,0 +1,268 @@
+"""Get, list and watch: selection, pages and versions."""
+
+import asyncio
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from rollout.sandbox.apiserver import selectors
+from rollout.sandbox.apiserver.errors import ApiError, Cause, bad_request, gone, invalid
+from rollout.sandbox.apiserver.resource import Object
+from rollout.sandbox.apiserver.served import Served
+from rollout.sandbox.apiserver.store import Change, Event, Store, Stored, Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects of a resource: a namespace (None: all), labels and fields."""
+
+    served: Served
+    namespace: str | None
+    labels: tuple[selectors.Requirement, ...] = ()
+    fields: tuple[selectors.FieldTerm, ...] = ()
+
+    @property
+    def everything(self) -> bool:
+        """Whether only the namespace selects."""
+        return not self.labels and not self.fields
+
+    def holds(self, obj: Object) -> bool:
+        """Whether an object is selected; its namespace is not looked at."""
+        return selectors.match_labels(self.labels, obj) and selectors.match_fields(
+            self.fields, obj, self.read
+        )
+
+    def read(self, obj: Object, path: str) -> str:
+        """A selectable field's text."""
+        return selectors.read_path(self.served.outward(obj), path)
+
+    def change(self, event: Event) -> Change | None:
+        """What a watcher of this selection sees of an event."""
+        if self.namespace is not None and event.key[0] != self.namespace:
+            return None
+        if self.everything:
+            kind = "DELETED" if event.deleted else "ADDED" if event.before is None else "MODIFIED"
+            return Change(kind, event.after)
+        before = event.before is not None and self.holds(event.before.obj)
+        after = not event.deleted and self.holds(event.after.obj)
+        if after:
+            return Change("MODIFIED" if before else "ADDED", event.after)
+        if not before:
+            return None
+        assert event.before is not None
+        if event.deleted:
+            return Change("DELETED", event.after)
+        return Change("DELETED", _as_of(event.before, event.version))
+
+
+def _as_of(stored: Stored, version: int) -> Stored:
+    """An object that left the selection: its last selected state, with the version it left at."""
+    meta = {**stored.obj["metadata"], "resourceVersion": str(version)}
+    return Stored({**stored.obj, "metadata": meta}, version)
+
+
+def select(served: Served, namespace: str | None, labels: str, fields: str) -> Selection:
+    """Parse selectors; raises 400."""
+    try:
+        requirements = selectors.parse_labels(labels)
+    except selectors.SelectorError as error:
+        raise bad_request(f"unable to parse requirement: {error}") from error
+    try:
+        terms = selectors.parse_fields(fields)
+    except selectors.SelectorError as error:
+        raise bad_request(str(error)) from error
+    for term in terms:
+        _check_field(served, term.field)
+    return Selection(served, namespace, requirements, terms)
+
+
+def _check_field(served: Served, path: str) -> None:
+    known = {"metadata.name", "metadata.namespace", *served.strategy.fields}
+    if served.custom is not None:
+        known |= set(served.custom.selectable)
+    if path not in known:
+        raise bad_request(
+            f"field label not supported: {path}" if served.custom else unknown_field(served, path)
+        )
+
+
+def unknown_field(served: Served, path: str) -> str:
+    """The message for a field that a kind can't be selected by."""
+    if served.strategy.fields:
+        return f"field label not supported: {path}"
+    return f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a list answers: the objects, the version, and where to go on."""
+
+    items: list[Stored]
+    version: int
+    token: str = ""
+    remaining: int | None = None
+
+
+def parse_version(text: str) -> int:
+    """A resourceVersion; raises 422 where it is no number."""
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdigit():
+        quoted = orjson.dumps(text).decode()
+        why = f"strconv.ParseUint: parsing {quoted}: invalid syntax"
+        cause = Cause("FieldValueInvalid", f"Invalid value: {quoted}: {why}", "resourceVersion")
+        raise invalid("", "", "", [cause])
+    return int(text)
+
+
+def check_match(query: dict[str, str], *, watch: bool) -> None:
+    """Raise 422 where resourceVersionMatch or sendInitialEvents don't agree with the rest."""
+    match, version = query.get("resourceVersionMatch", ""), query.get("resourceVersion", "")
+    initial = query.get("sendInitialEvents")
+    found = []
+
+    def forbid(field: str, text: str) -> None:
+        found.append(Cause("FieldValueForbidden", f"Forbidden: {text}", field))
+
+    if watch:
+        if initial is not None and match != "NotOlderThan":
+            forbid(
+                "resourceVersionMatch",
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            )
+        if match and initial is None:
+            forbid(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            )
+    else:
+        if initial is not None:
+            forbid("sendInitialEvents", "sendInitialEvents is forbidden for list")
+        if match and query.get("continue"):
+            forbid("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
+        elif match and not version:
+            forbid(
+                "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            )
+        elif match and match not in {"Exact", "NotOlderThan"}:
+            text = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
+            found.append(Cause("FieldValueNotSupported", text, "resourceVersionMatch"))
+        elif match == "Exact" and version == "0":
+            forbid(
+                "resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+            )
+    if found:
+        raise invalid("meta.k8s.io", "ListOptions", "", found)
+
+
+def list_page(store: Store, selection: Selection, query: dict[str, str]) -> Page:
+    """A list, or a page of one. Pages are of the version they began with only as long as nothing was deleted."""
+    check_match(query, watch=False)
+    version, after = parse_version(query.get("resourceVersion", "")), ""
+    if token := query.get("continue"):
+        if query.get("resourceVersion", "") not in {"", "0"}:
+            raise bad_request("specifying resource version is not allowed when using continue")
+        version, after = parse_token(token)
+        if version < max(store.first, store.dropped.get(selection.served.storage, 0)):
+            raise gone(
+                "The provided continue parameter is too old to display a consistent list result. You can start a new "
+                "list without the continue parameter."
+            )
+        items = as_of(store, selection, version)
+    else:
+        store.check_future(version)
+        if query.get("resourceVersionMatch") == "Exact" and version and version < store.version:
+            items = as_of(store, selection, version)
+        else:
+            version = store.version
+            items = [
+                s for s in store.list(selection.served.storage, selection.namespace) if selection.holds(s.obj)
+            ]
+    limit = int(query.get("limit") or 0)
+    if after:
+        items = [s for s in items if _key(s) > after]
+    if not limit or len(items) <= limit:
+        return Page(items, version)
+    rest = len(items) - limit
+    token = make_token(version, _key(items[limit - 1]))
+    return Page(items[:limit], version, token, rest if selection.everything else None)
+
+
+def _key(stored: Stored) -> str:
+    meta = stored.obj["metadata"]
+    return f"{meta.get('namespace', '')}/{meta['name']}"
+
+
+def as_of(store: Store, selection: Selection, version: int) -> list[Stored]:
+    """The selected objects as they were at a version; raises 410 where that is no longer known."""
+    storage = selection.served.storage
+    held = {
+        (s.obj["metadata"].get("namespace", ""), s.obj["metadata"]["name"]): s
+        for s in store.list(storage, None)
+    }
+    for event in reversed(list(store.since(storage, version))):
+        if event.before is None:
+            held.pop(event.key, None)
+        else:
+            held[event.key] = event.before
+    kept = [held[key] for key in sorted(held) if selection.namespace in {None, key[0]}]
+    return [stored for stored in kept if selection.holds(stored.obj)]
+
+
+def make_token(version: int, key: str) -> str:
+    """A continue token."""
+    text = orjson.dumps({"v": "meta.k8s.io/v1", "rv": version, "start": key + "\0"})
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+def parse_token(token: str) -> tuple[int, str]:
+    """The version and last key of a continue token; raises 400."""
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        value: Any = orjson.loads(raw)
+        return int(value["rv"]), str(value["start"])[:-1]
+    except (ValueError, KeyError, TypeError) as error:
+        raise bad_request("continue key is not valid: " + _token_problem(token)) from error
+
+
+def _token_problem(token: str) -> str:
+    for at, char in enumerate(token):
+        if not (char.isascii() and (char.isalnum() or char in "-_=")):
+            return f"illegal base64 data at input byte {at}"
+    return f"illegal base64 data at input byte {len(token) - len(token) % 4}"
+
+
+@dataclass(slots=True)
+class Watch:
+    """An open watch: changes that came before, then those of the watcher."""
+
+    selection: Selection
+    watcher: Watcher
+    initial: list[Change]
+    version: int
+    initial_end: bool = False
+
+
+def open_watch(store: Store, selection: Selection, query: dict[str, str]) -> Watch:
+    """Begin a watch from `resourceVersion`: absent or 0 gives the present objects first. Raises 410, 422."""
+    check_match(query, watch=True)
+    storage = selection.served.storage
+    version = parse_version(query.get("resourceVersion", ""))
+    initial = query.get("sendInitialEvents") == "true"
+    store.check_future(version)
+    watcher = Watcher(selection.change, asyncio.get_running_loop())
+    changes: list[Change] = []
+    if initial or (not version and query.get("sendInitialEvents") is None):
+        held = store.list(storage, selection.namespace)
+        changes = [Change("ADDED", stored) for stored in held if selection.holds(stored.obj)]
+    elif version:
+        changes = [change for event in store.since(storage, version) if (change := selection.change(event))]
+    store.subscribe(storage, watcher)
+    return Watch(selection, watcher, changes, store.version, initial_end=initial)
+
+
+def expired(error: ApiError) -> bool:
+    """Whether a watch has to be begun with a list again."""
+    return error.status == 410
