@@ -6,12 +6,20 @@ written back in the shortest text that parses to the same value.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -66,15 +74,13 @@ def duration_text(value: timedelta) -> str:
 
 
 def _suffixed(value: object, suffix: str, pattern: str, example: str) -> float:
-    if isinstance(value, float):
-        return value
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
         raise ValueError(f"write a number with its unit: {example}")
     return float(Decimal(value.removesuffix(suffix)) / 100)
 
 
 def parse_share(value: object) -> float:
-    """A share of one from a percentage: `5%` is 0.05. A float is taken as a share already.
+    """A share of one from a percentage: `5%` is 0.05.
 
     Raises:
         ValueError: for anything without the per cent sign, and for a negative one.
@@ -83,12 +89,25 @@ def parse_share(value: object) -> float:
 
 
 def parse_points(value: object) -> float:
-    """A difference of two shares from percentage points: `0.02pp` is 0.0002. A float is taken as it is.
+    """A difference of two shares from percentage points: `0.02pp` is 0.0002.
 
     Raises:
         ValueError: for anything without `pp`, and for a negative one.
     """
     return _suffixed(value, "pp", POINTS_PATTERN, "0.02pp")
+
+
+FROM_MANIFEST: Mapping[str, object] = {"manifest": True}
+"""The validation context of what a user wrote, where a number without its unit is refused."""
+
+
+def written_as(parse: Callable[[object], float]) -> Callable[[object, ValidationInfo], float]:
+    """`parse` for what a user wrote; our own code may give the value itself."""
+
+    def check(value: object, info: ValidationInfo) -> float:
+        return value if isinstance(value, float) and info.context is not FROM_MANIFEST else parse(value)
+
+    return check
 
 
 def _hundredfold(value: float) -> str:
@@ -115,7 +134,7 @@ Duration = Annotated[
 
 Share = Annotated[
     float,
-    BeforeValidator(parse_share),
+    BeforeValidator(written_as(parse_share)),
     PlainSerializer(share_text, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": SHARE_PATTERN}),
 ]
@@ -123,7 +142,7 @@ Share = Annotated[
 
 Points = Annotated[
     float,
-    BeforeValidator(parse_points),
+    BeforeValidator(written_as(parse_points)),
     PlainSerializer(points_text, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": POINTS_PATTERN}),
 ]

@@ -77,8 +77,8 @@ _ROLLOUT_RULES = (
     Rule(
         "spec",
         "self.progressDeadlineSeconds > self.minReadySeconds",
-        "must be greater than minReadySeconds",
-        "progressDeadlineSeconds",
+        "must be less than progressDeadlineSeconds",
+        "minReadySeconds",
     ),
     Rule(
         _CANARY,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from rollout.api.base import Model, parse_share, share_text
+from rollout.api.base import Model, parse_share, share_text, written_as
 
 _NUMBER = r"[0-9]{1,9}(\.[0-9]{1,9})?"
 AMOUNT_PATTERN = rf"^{_NUMBER}(pp|/h)$"
@@ -69,7 +69,7 @@ Absolute = Annotated[
 
 Change = Annotated[
     float,
-    BeforeValidator(parse_change),
+    BeforeValidator(written_as(parse_change)),
     PlainSerializer(share_text, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": CHANGE_PATTERN}),
 ]

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from rollout.api.base import Manifest, Model
+from rollout.api.base import FROM_MANIFEST, Manifest, Model
 from rollout.api.errors import InvalidSpec, Problem
 from rollout.api.meta import ARGO_GROUP, GROUP, VERSION
 from rollout.api.rules import WrongFieldsError
@@ -59,7 +59,8 @@ def parse(kind: Kind[M], manifest: Manifest) -> M:
     problems = [*_envelope(kind, manifest), *(problem for _, problem in refused)]
     model = None
     try:
-        model = kind.model.model_validate({key: body[key] for key in ("metadata", "spec") if key in body})
+        asked = {key: body[key] for key in ("metadata", "spec") if key in body}
+        model = kind.model.model_validate(asked, context=FROM_MANIFEST)
     except ValidationError as error:
         holes = {path[:-1] for path, _ in refused}
         problems += _problems(kind, error, holes)

@@ -222,16 +222,16 @@ class RolloutSpec(Model):
     """Pods wanted; absent keeps the live number, else 1."""
     selector: LabelSelector
     """Which pods are ours; it can't be changed."""
-    min_ready_seconds: Count = 0
-    """How long a pod must be ready before it counts as available."""
     template: Mapping[str, Any]
     """The pods, as in a Deployment."""
     revision_history_limit: Count = 10
     """How many old ReplicaSets without pods are kept."""
     paused: Switch = False
     """Hold all steps and scaling."""
-    progress_deadline_seconds: Count = 600
+    progress_deadline_seconds: Annotated[Count, Field(ge=1)] = 600
     """Without progress for so long the rollout is Degraded."""
+    min_ready_seconds: Count = 0
+    """How long a pod must be ready before it counts as available."""
     progress_deadline_abort: Switch = False
     """Whether it is rolled back then."""
     retry: Annotated[str, Field(max_length=253)] = ""
@@ -241,7 +241,7 @@ class RolloutSpec(Model):
 
     _selective = field_validator("selector")(rules.selects_something)
     _template = field_validator("template")(rules.pods_that_the_selector_finds)
-    _deadline = field_validator("progress_deadline_seconds")(rules.longer_than_min_ready)
+    _ready = field_validator("min_ready_seconds")(rules.shorter_than_deadline)
 
 
 class Rollout(Model):

@@ -77,10 +77,10 @@ def _selected(template: Mapping[str, Any], selector: LabelSelector | None) -> li
     return []
 
 
-def longer_than_min_ready(seconds: int, info: ValidationInfo) -> int:
-    """A pod can't be available before `minReadySeconds`."""
-    if seconds <= info.data.get("min_ready_seconds", -1):
-        raise ValueError("must be greater than minReadySeconds")
+def shorter_than_deadline(seconds: int, info: ValidationInfo) -> int:
+    """A pod must be able to become available before the progress deadline."""
+    if seconds >= info.data.get("progress_deadline_seconds", seconds + 1):
+        raise ValueError("must be less than progressDeadlineSeconds")
     return seconds
 
 
