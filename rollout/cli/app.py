@@ -1,12 +1,10 @@
 """All commands, and what stands before them."""
 
-import sys
 from typing import Annotated
 
 import typer
 
-from rollout import __version__
-from rollout.cli import asking, seeing
+from rollout.cli import asking, install, seeing
 from rollout.cli.failure import Group
 
 app = typer.Typer(
@@ -15,7 +13,6 @@ app = typer.Typer(
     help="Progressive delivery for Kubernetes: traffic in steps, judged by evidence.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -24,11 +21,13 @@ app.command("list", rich_help_panel="See")(seeing.list_)
 app.command("status", rich_help_panel="See")(seeing.status)
 for intent in (asking.abort, asking.promote, asking.pause, asking.resume, asking.retry):
     app.command(rich_help_panel="Ask")(intent)
+app.command("crds", rich_help_panel="Install")(install.crds)
+app.command("version", rich_help_panel="Install")(install.version)
 
 
 def _print_version(asked: bool) -> None:
     if asked:
-        sys.stdout.write(f"rollout {__version__}\n")
+        install.version()
         raise typer.Exit
 
 
@@ -38,13 +37,7 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Progressive delivery for Kubernetes."""
-
-
-@app.command("version", rich_help_panel="Install")
-def version_command() -> None:
-    """Print the version."""
-    _print_version(asked=True)
+    """Progressive delivery for Kubernetes: traffic in steps, judged by evidence."""
 
 
 def main() -> None:

@@ -5,7 +5,14 @@ from rich.text import Text
 from rollout.api.status import ArmSamples, MetricEvidence
 from rollout.show.quantities import bar, count, percent
 
-_STYLES = {"worse": "bold red", "not worse": "bold green", "fine": "bold green"}
+_WORDS = {
+    "Worse": ("worse", "bold red"),
+    "NotWorse": ("not worse", "bold green"),
+    "Undecided": ("undecided", ""),
+    "NoData": ("no data", "yellow"),
+    "Error": ("error", "bold yellow"),
+}
+"""What the judge may say of a metric, in words and in colour."""
 
 
 def rate(arm: ArmSamples | None, *, counts: bool = False) -> str:
@@ -35,7 +42,8 @@ def line(evidence: MetricEvidence, name_width: int = 0) -> Text:
     text.append(bar(evidence.worse_progress), "red")
     text.append("   fine ")
     text.append(bar(evidence.fine_progress), "green")
-    text.append(f"   {evidence.verdict}", _STYLES.get(evidence.verdict, ""))
+    words, style = _WORDS.get(evidence.verdict, (evidence.verdict, ""))
+    text.append(f"   {words}", style)
     if evidence.reason:
         text.append(f": {evidence.reason}", "dim")
     return text

@@ -73,7 +73,7 @@ UNDER_WAY = {
     "evidence": [
         {
             "metric": "errors",
-            "verdict": "undecided",
+            "verdict": "Undecided",
             "canary": {"bad": 41, "total": 3720},
             "stable": {"bad": 112, "total": 11160},
             "ratioLow": 0.8,
@@ -81,7 +81,7 @@ UNDER_WAY = {
             "worseProgress": 0.13,
             "fineProgress": 0.81,
         },
-        {"metric": "latency", "verdict": "blind", "reason": "no series for the selector"},
+        {"metric": "latency", "verdict": "NoData", "reason": "no series for the selector"},
     ],
     "history": [
         {
@@ -124,7 +124,7 @@ def test_a_rollout_under_way_shows_both_versions_the_step_and_the_evidence() -> 
             ),
             (
                 "  latency  canary no data   stable no data"
-                "   worse [..........]   fine [..........]   blind: no series for the selector"
+                "   worse [..........]   fine [..........]   no data: no series for the selector"
             ),
             (
                 "History   v1 promoted 2d ago (9f8e7d6);"
