@@ -15,7 +15,7 @@ from rollout.api.base import Model
 
 Schema = dict[str, Any]
 
-_DROPPED = frozenset({"title", "additionalProperties", "discriminator", "default", "const"})
+_DROPPED = frozenset({"$defs", "title", "additionalProperties", "discriminator", "default", "const"})
 
 
 class _Defaults(GenerateJsonSchema):
