@@ -1,0 +1,263 @@
+"""Do the actions in their order, and stop at the first that fails; what was not done is planned again.
+
+Where evidence was folded, the order is checkpoint, status, then the rest. Every write carries the
+resourceVersion of the snapshot that it was planned on, so that a stale one fails and a new turn begins.
+"""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from rollout.api.base import Manifest
+from rollout.api.errors import Retry, Stalled
+from rollout.api.status import RolloutStatus
+from rollout.kube import kinds
+from rollout.kube.client import Kube
+from rollout.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
+from rollout.kube.events import event
+from rollout.measure import Measured, Measurer
+from rollout.observe import Seen
+from rollout.plan.actions import (
+    Action,
+    Announce,
+    ClearIntent,
+    EnsureReplicas,
+    EnsureReplicaSet,
+    EnsureRun,
+    EnsureSelector,
+    EnsureWeights,
+    FinishRun,
+    RecordStatus,
+    RemoveReplicaSet,
+    WakeAt,
+)
+from rollout.routers import gateway_api
+from rollout.telemetry import Metrics
+from rollout.workloads import replicasets, runs, services
+
+log = logging.getLogger(__name__)
+
+_SOON = timedelta(milliseconds=100)
+
+
+class Executor:
+    """Carries out what was planned for one snapshot."""
+
+    def __init__(self, kube: Kube, measurer: Measurer, metrics: Metrics) -> None:
+        self._kube = kube
+        self._measurer = measurer
+        self._metrics = metrics
+
+    async def execute(
+        self, seen: Seen, measured: Measured, actions: list[Action], now: datetime
+    ) -> datetime | None:
+        """Do `actions`; returns when to look again.
+
+        Raises:
+            Retry: somebody else wrote first, or the server can't be reached.
+            Stalled: the server refuses something.
+        """
+        await self._save(measured, actions, now)
+        turn = _Turn(self._kube, self._measurer, self._metrics, seen, now)
+        for action in actions:
+            await turn.do(action)
+        times = [action.when for action in actions if isinstance(action, WakeAt)]
+        if measured.look_at is not None:
+            times.append(measured.look_at)
+        return min(times, default=None)
+
+    async def _save(self, measured: Measured, actions: list[Action], now: datetime) -> None:
+        """Write the checkpoint before anything that may rest on it."""
+        unsaved = measured.unsaved
+        decides = any(isinstance(action, RecordStatus) for action in actions)
+        if unsaved is None or not (unsaved.due or decides):
+            return
+        try:
+            written = await self._kube.replace_status(kinds.ANALYSIS_RUNS, unsaved.run)
+        except (Conflict, NotFound):
+            # Somebody else wrote it: what we folded beyond it is not ours to keep (design 3).
+            self._measurer.forget(unsaved.run["metadata"]["uid"])
+            raise
+        self._measurer.saved(written, now)
+
+
+class _Turn:
+    """The writes of one turn; objects are replaced by the server's answer as they are written."""
+
+    def __init__(self, kube: Kube, measurer: Measurer, metrics: Metrics, seen: Seen, now: datetime) -> None:
+        self._kube = kube
+        self._measurer = measurer
+        self._metrics = metrics
+        self._seen = seen
+        self._now = now
+        self._namespace = seen.observed.namespace
+        self._rollout: Manifest = seen.rollout
+        self._routes: dict[str, Manifest] = dict(seen.routes)
+        self._services: dict[str, Manifest] = dict(seen.services)
+
+    async def do(self, action: Action) -> None:
+        match action:
+            case RecordStatus(status):
+                await self._record(status)
+            case EnsureReplicaSet(revision, number, replicas):
+                await self._replica_set(revision, number, replicas)
+            case EnsureReplicas(name, replicas, scale_down_at):
+                await self._replicas(name, replicas, scale_down_at)
+            case RemoveReplicaSet(name):
+                await self._remove(name)
+            case EnsureWeights(percent):
+                await self._weights(percent)
+            case EnsureSelector(service, revision):
+                await self._selector(service, revision)
+            case EnsureRun():
+                await self._run(action)
+            case FinishRun(name, phase, message):
+                await self._finish(name, phase, message)
+            case ClearIntent(annotation, value):
+                await self._clear(annotation, value)
+            case Announce(reason, message, warning):
+                await self._announce(reason, message, warning=warning)
+            case WakeAt():
+                pass
+
+    async def _record(self, status: RolloutStatus) -> None:
+        body = {**self._rollout, "status": status.manifest()}
+        try:
+            self._rollout = await self._kube.replace_status(kinds.ROLLOUTS, body)
+        except Invalid as refused:
+            # Too large, or a field that this CRD refuses: what safety needs fits always.
+            log.warning("%s: status refused, writing the minimal form: %s", self._name, refused)
+            body["status"] = _minimal(status).manifest()
+            self._rollout = await self._kube.replace_status(kinds.ROLLOUTS, body)
+        self._metrics.status(self._namespace, self._seen.observed.name, status)
+        kept = (self._rollout.get("status") or {}).get("turn")
+        if kept != status.turn:
+            raise Stalled("CRDOutdated", "the Rollout CRD drops fields of the status: apply `rollout crds`")
+
+    async def _replica_set(self, revision: str, number: int, replicas: int) -> None:
+        wanted = self._seen.observed.wanted
+        marks = replicasets.Revision(revision, number, attempt=wanted.attempt if wanted else "")
+        found = self._seen.observed.replica_set(revision)
+        if found is None:
+            body = replicasets.render(self._rollout, marks, replicas)
+            try:
+                await self._kube.create(kinds.REPLICA_SETS, body)
+            except AlreadyExists:
+                await self._adopted(body)
+            return
+        patch = replicasets.patch(found, replicas, revision=marks)
+        await self._kube.merge_patch(kinds.REPLICA_SETS, self._namespace, found.name, patch)
+
+    async def _adopted(self, body: Mapping[str, Any]) -> None:
+        """A ReplicaSet by that name is there: ours that the cache doesn't show yet, or somebody else's."""
+        there = await self._kube.find(kinds.REPLICA_SETS, self._namespace, body["metadata"]["name"])
+        uid = self._rollout["metadata"]["uid"]
+        if there is not None and replicasets.read(there).owner_uid != uid:
+            name = body["metadata"]["name"]
+            raise Stalled("ReplicaSetExists", f"ReplicaSet {name!r} belongs to somebody else: delete it")
+        raise Retry(f"{self._name}: the cache does not show our ReplicaSet yet", _SOON)
+
+    async def _replicas(self, name: str, replicas: int, scale_down_at: datetime | None) -> None:
+        found = next(each for each in self._seen.observed.replica_sets if each.name == name)
+        patch = replicasets.patch(found, replicas, scale_down_at)
+        await self._kube.merge_patch(kinds.REPLICA_SETS, self._namespace, name, patch)
+
+    async def _remove(self, name: str) -> None:
+        found = next(each for each in self._seen.observed.replica_sets if each.name == name)
+        await self._kube.delete(
+            kinds.REPLICA_SETS, self._namespace, name, uid=found.uid, resource_version=found.resource_version
+        )
+
+    async def _weights(self, percent: int) -> None:
+        traffic = self._seen.observed.traffic
+        assert traffic is not None, "weights are planned where there is traffic routing"
+        for route in self._seen.observed.routes:
+            operations = gateway_api.patch(
+                self._routes[route.name],
+                traffic.stable_service,
+                traffic.canary_service,
+                route.rule or None,
+                percent,
+            )
+            if operations:
+                self._routes[route.name] = await self._kube.json_patch(
+                    kinds.HTTP_ROUTES, self._namespace, route.name, operations
+                )
+        log.info("%s: canary weight %d %%", self._name, percent)
+
+    async def _selector(self, service: str, revision: str) -> None:
+        operations = services.patch(self._services[service], revision)
+        if operations:
+            self._services[service] = await self._kube.json_patch(
+                kinds.SERVICES, self._namespace, service, operations
+            )
+        log.info("%s: Service %s selects %s", self._name, service, revision)
+
+    async def _run(self, wanted: EnsureRun) -> None:
+        observed = self._seen.observed
+        canary = observed.replica_set(wanted.hash)
+        stable = observed.replica_set(observed.status.stable_rs)
+        if canary is None or stable is None or observed.spec is None:
+            raise Retry(f"{self._name}: the ReplicaSets to compare are not both there yet", _SOON)
+        body = runs.render(
+            self._rollout,
+            observed.spec,
+            self._seen.templates,
+            name=wanted.name,
+            role=wanted.role,
+            attempt=wanted.attempt,
+            canary=canary,
+            stable=stable,
+        )
+        try:
+            await self._kube.create(kinds.ANALYSIS_RUNS, body)
+        except AlreadyExists:
+            there = await self._kube.get(kinds.ANALYSIS_RUNS, self._namespace, wanted.name)
+            if runs.read(there).attempt != wanted.attempt:
+                raise Stalled(
+                    "AnalysisRunExists", f"AnalysisRun {wanted.name!r} is not of this attempt: delete it"
+                ) from None
+
+    async def _finish(self, name: str, phase: str, message: str) -> None:
+        run = await self._kube.find(kinds.ANALYSIS_RUNS, self._namespace, name)
+        if run is None:
+            return
+        at = replicasets.time_text(self._now)
+        status = {**(run.get("status") or {}), "phase": phase, "message": message, "completedAt": at}
+        await self._kube.replace_status(kinds.ANALYSIS_RUNS, {**run, "status": status})
+        self._measurer.forget(run["metadata"]["uid"])
+
+    async def _clear(self, annotation: str, value: str) -> None:
+        path = "/metadata/annotations/" + annotation.replace("~", "~0").replace("/", "~1")
+        operations = [{"op": "test", "path": path, "value": value}, {"op": "remove", "path": path}]
+        try:
+            await self._kube.json_patch(kinds.ROLLOUTS, self._namespace, self._seen.observed.name, operations)
+        except (Conflict, NotFound, Invalid):
+            log.info("%s: %s was changed before it was cleared", self._name, annotation)
+
+    async def _announce(self, reason: str, message: str, *, warning: bool) -> None:
+        (log.warning if warning else log.info)("%s: %s: %s", self._name, reason, message)
+        try:
+            body = event(self._rollout, reason, message, self._now, warning=warning)
+            await self._kube.create(kinds.EVENTS, body)
+        except (Retry, Stalled) as lost:
+            log.warning("%s: an Event was lost: %s", self._name, lost)
+
+    @property
+    def _name(self) -> str:
+        return f"{self._namespace}/{self._seen.observed.name}"
+
+
+def _minimal(status: RolloutStatus) -> RolloutStatus:
+    """What safety needs of a status: where it stands, what is allowed, what was asked and what is refused."""
+    return status.model_copy(
+        update={
+            "evidence": (),
+            "history": (),
+            "message": status.message[:200],
+            "refused": tuple(
+                each.model_copy(update={"reason": each.reason[:100]}) for each in status.refused
+            ),
+        }
+    )

@@ -1,0 +1,48 @@
+"""One turn of one Rollout: observe, measure, plan, execute. Only `plan` decides."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from rollout.execute import Executor
+from rollout.kube import kinds
+from rollout.kube.client import Kube
+from rollout.measure import Measured, Measurer
+from rollout.observe import Observer, Seen
+from rollout.plan.planner import plan
+
+log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Takes turns; `clock` is read once a turn."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        observer: Observer,
+        measurer: Measurer,
+        executor: Executor,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._kube = kube
+        self._observer = observer
+        self._measurer = measurer
+        self._executor = executor
+        self._clock = clock
+
+    async def turn(self, namespace: str, name: str) -> datetime | None:
+        """Bring one Rollout a step further; returns when to look again."""
+        now = self._clock()
+        seen = await self._observer.observe(namespace, name, now)
+        if seen is None:
+            return None
+        measured = await self._measure(seen, now)
+        actions = plan(seen.observed, measured.evidence, now)
+        log.debug("%s/%s: %s", namespace, name, actions)
+        return await self._executor.execute(seen, measured, actions, now)
+
+    async def _measure(self, seen: Seen, now: datetime) -> Measured:
+        needed = self._measurer.needs(seen.observed)
+        run = await self._kube.find(kinds.ANALYSIS_RUNS, seen.observed.namespace, needed) if needed else None
+        return await self._measurer.measure(seen.observed, run, now)
