@@ -176,13 +176,19 @@ def _manifests(
     for prefix, body in _flatten(document.body):
         found = list(_wrong(body, namespace, cluster_scoped))
         for at, message in found:
-            place = document.positions.get((*prefix, *at)) or document.positions[prefix]
-            problems.append(FileProblem(path, *place, message))
+            problems.append(FileProblem(path, *_nearest(document.positions, (*prefix, *at)), message))
         if not found:
             position = document.positions[prefix]
             cluster = (body["apiVersion"].rpartition("/")[0], body["kind"]) in cluster_scoped
             placed = _placed(body, "" if cluster else namespace)
             yield Manifest(path, *position, placed, document.positions, prefix)
+
+
+def _nearest(positions: Mapping[Path, Position], at: Path) -> Position:
+    """The position of a field, or of the nearest one above it."""
+    while at not in positions:
+        at = at[:-1]
+    return positions[at]
 
 
 def _flatten(body: Any) -> Iterator[tuple[Path, Any]]:

@@ -263,7 +263,8 @@ class Mirror:
     def _read(self, sha: str, path: str) -> tuple[Blob, ...]:
         if not self._answers("cat-file", "-e", f"{sha}:{path}"):
             if not self._has(sha):
-                raise Retry(f"the mirror does not hold {sha[:12]} (yet): poll first")
+                self._forget()
+                raise Retry(f"the mirror has lost {sha[:12]} and will be fetched again")
             raise Stalled("PathNotFound", f"spec.path: {path!r} does not exist at {sha[:12]}")
         top = self._local("rev-parse", "--verify", f"{sha}:{path}").decode().strip()
         before = self._readings.get(path)

@@ -143,13 +143,13 @@ _COMPLAINTS: tuple[tuple[str, str, str], ...] = (
         "add the authority to the Secret as ca.crt",
     ),
     (
-        r"transport '.*' not allowed|unable to update url base from redirection",
+        r"transport '.*' not allowed|unable to update url base from redirection|error: 30[12378]",
         "InvalidURL",
         "the server redirects to where we don't follow: write the final address in spec.url",
     ),
     (r"fsck error|fsckObjects", "RepositoryRefused", "the repository holds objects that git fsck refuses"),
     (
-        r"File size limit exceeded|exceeds maximum allowed size|pack exceeds",
+        r"File size limit exceeded|died of signal 25|exceeds maximum allowed size|pack exceeds",
         "RepositoryTooLarge",
         "the fetch is larger than the operator allows",
     ),

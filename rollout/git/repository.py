@@ -88,6 +88,7 @@ class Repository:
             try:
                 return self._execute(private, words, extra, b"", None)
             except CommandFailed as failure:
+                self._sweep()
                 if failure.output:  # a push says on its output which ref was refused
                     raise
                 raise explain(failure.complaint) from failure
@@ -271,6 +272,8 @@ def _write_credential(private: Path, remote: Remote, credential: Credential) -> 
     if credential.authorization and remote.origin:
         value = credential.authorization.replace("\\", "\\\\").replace('"', '\\"')
         lines.append(f'[http "{remote.origin}"]\n\textraHeader = "Authorization: {value}"\n')
+        # After a redirect git asks the new address itself, header included: a redirect would hand it out.
+        lines.append("[http]\n\tfollowRedirects = false\n")
     if credential.ca:
         _write_private(private / "ca.crt", credential.ca)
         lines.append(f'[http "{remote.origin}"]\n\tsslCAInfo = "{private / "ca.crt"}"\n')

@@ -14,6 +14,7 @@ _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fals
 _AMBIGUOUS = frozenset({"y", "n", "yes", "no", "on", "off"})
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _OCTAL = re.compile(r"([-+]?)0o?([0-7_]+)")
+_NEITHER = re.compile(r"[-+]?0[0-9_]*[89][0-9_]*")
 _OTHER_BASE = re.compile(r"[-+]?0(x[0-9a-fA-F_]+|b[01_]+)")
 _FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?")
 _NOT_JSON = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -30,6 +31,10 @@ def resolve(text: str) -> JsonScalar:
     if text.lower() in _AMBIGUOUS:
         raise ValueError(
             f"{text!r} is true or false to some readers and text to others: quote it, or write true/false"
+        )
+    if _NEITHER.fullmatch(text):
+        raise ValueError(
+            f"{text[:40]} is a number to some readers and text to others: quote it, or drop the 0"
         )
     if _NOT_JSON.fullmatch(text):
         raise ValueError(f"{text} is a number that JSON doesn't have: quote it or write a finite one")
