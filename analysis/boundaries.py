@@ -57,12 +57,18 @@ def growth_optimal(kappas: Array, margin: Margin, stable_rate: float, r: float) 
     """
     rho, delta = 1.0 + margin.relative, margin.absolute
     if delta == 0:
-        return (kappas - 1.0) / (1.0 + kappas * rho * r)
+        return _solvent((kappas - 1.0) / (1.0 + kappas * rho * r), rho * r)
     base = rho * stable_rate + delta
     a = delta * rho * r
     b = base * (1.0 + kappas * rho * r) - a
     c = (kappas - 1.0) * base
-    return 2.0 * c / (b + np.sqrt(b * b - 4.0 * a * c))
+    return _solvent(2.0 * c / (b + np.sqrt(b * b - 4.0 * a * c)), rho * r)
+
+
+def _solvent(stakes: Array, odds: float) -> Array:
+    """Stakes that can't lose all on one event, whatever rounding did: 1 + u and 1 - odds u stay positive."""
+    limit = 1.0 - 1e-9
+    return np.clip(stakes, -limit, limit / odds)
 
 
 def increments(stakes: Stakes, margin: Margin, pair: Pair, stable_rate: float) -> Array:
