@@ -39,11 +39,11 @@ def rates(before: LoadReport, after: LoadReport) -> dict[str, float]:
     return {each: (after.requests(each) - before.requests(each)) / seconds for each in after.counts}
 
 
-def picture(glimpse: Glimpse) -> Text:
+def picture(glimpse: Glimpse, width: int) -> Text:
     """The Rollout's tree and a bar of the traffic by version."""
     if glimpse.rollout is None:
         return Text("no Rollout yet: the operator has not pulled one", "dim")
-    lines = [tree(glimpse.rollout, glimpse.at), Text()]
+    lines = [tree(glimpse.rollout, glimpse.at, width=width), Text()]
     return Text("\n").join([*lines, *traffic(glimpse.rates)])
 
 

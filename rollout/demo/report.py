@@ -10,6 +10,18 @@ from rich.text import Text
 from rollout.demo.ledger import Record
 from rollout.show.quantities import count
 
+TEXTS = ("REVISION", "COMMIT", "VERDICT", "OK")
+HEADINGS = (
+    *TEXTS[:3],
+    "TOP\nWEIGHT",
+    "CANARY\nREQ.",
+    "STABLE\nREQ.",
+    "FAILED",
+    "BY\nCANARY",
+    "LOST",
+    "SILENT\nAFTER",
+    TEXTS[3],
+)
 STYLES = {"Promoted": "green", "RolledBack": "red", "Aborted": "yellow"}
 
 
@@ -24,22 +36,20 @@ def report(records: Sequence[Record], notes: Mapping[str, str]) -> RenderableTyp
 def table(records: Sequence[Record]) -> Table:
     """A line an act."""
     shown = Table(
-        title="What became of each commit", title_style="bold", title_justify="left", box=None, pad_edge=False
+        title="What became of each commit",
+        title_style="bold",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1),
     )
-    shown.add_column("REVISION")
-    shown.add_column("COMMIT")
-    shown.add_column("VERDICT")
-    for heading in (
-        "TOP WEIGHT",
-        "CANARY REQ.",
-        "STABLE REQ.",
-        "FAILED",
-        "BY CANARY",
-        "UNANSWERED",
-        "SILENT AFTER",
-    ):
-        shown.add_column(heading, justify="right")
-    shown.add_column("AS TOLD")
+    for heading in HEADINGS:
+        shown.add_column(
+            heading,
+            justify="left" if heading in TEXTS else "right",
+            vertical="bottom",
+            no_wrap=heading in TEXTS,
+        )
     for record in records:
         shown.add_row(*_cells(record))
     return shown
@@ -47,7 +57,7 @@ def table(records: Sequence[Record]) -> Table:
 
 def _cells(record: Record) -> tuple[str | Text, ...]:
     counted = record.users
-    revision = f"{record.version} (#{record.revision})" if record.revision is not None else record.version
+    revision = f"#{record.revision} {record.version}" if record.revision is not None else record.version
     return (
         revision,
         record.commit[:7],

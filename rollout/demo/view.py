@@ -145,7 +145,11 @@ class Screen:
         self._live.update(self._panel(), refresh=True)
 
     def _panel(self) -> Panel:
-        now = picture(self._glimpse) if self._glimpse else Text("starting the sandbox", "dim")
+        now = (
+            picture(self._glimpse, self._console.width - 4)
+            if self._glimpse
+            else Text("starting the sandbox", "dim")
+        )
         for part in (now, *self._log):
             part.no_wrap = True
             part.overflow = "ellipsis"

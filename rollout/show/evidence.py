@@ -31,14 +31,14 @@ def ratio(evidence: MetricEvidence) -> str:
     return f"{low} to {evidence.ratio_high:.2g}" if evidence.ratio_high is not None else f"over {low}"
 
 
-def line(evidence: MetricEvidence, name_width: int = 0) -> Text:
-    """The whole line, without indentation."""
+def line(evidence: MetricEvidence, name_width: int = 0, *, narrow: bool = False) -> Text:
+    """The whole line, without indentation; `narrow` breaks it before the two proofs."""
     shown = ratio(evidence)
     text = Text()
     text.append(evidence.metric.ljust(name_width), "bold")
     text.append(f"  canary {rate(evidence.canary, counts=True)}   stable {rate(evidence.stable)}")
     text.append(f"   ratio {shown}" if shown else "")
-    text.append("   worse ")
+    text.append("\n" + " " * (name_width + 4) + "worse " if narrow else "   worse ")
     text.append(bar(evidence.worse_progress), "red")
     text.append("   fine ")
     text.append(bar(evidence.fine_progress), "green")
@@ -49,7 +49,7 @@ def line(evidence: MetricEvidence, name_width: int = 0) -> Text:
     return text
 
 
-def lines(evidence: tuple[MetricEvidence, ...]) -> list[Text]:
-    """One line a metric, their names in one column."""
+def lines(evidence: tuple[MetricEvidence, ...], *, narrow: bool = False) -> list[Text]:
+    """One line a metric (two where `narrow`), their names in one column."""
     width = max((len(each.metric) for each in evidence), default=0)
-    return [line(each, width) for each in evidence]
+    return [line(each, width, narrow=narrow) for each in evidence]

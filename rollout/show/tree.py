@@ -11,6 +11,8 @@ from rollout.show.quantities import length
 from rollout.show.sight import SHORT_COMMIT, Arm, Sight, tag
 
 HISTORY_SHOWN = 4
+WIDE = 120
+"""Columns that a metric's evidence needs on one line."""
 _LABEL_WIDTH = 10
 PHASE_STYLES = {
     Phase.HEALTHY: "bold green",
@@ -29,12 +31,12 @@ VERDICT_WORDS = {
 }
 
 
-def tree(seen: Sight, now: datetime) -> Text:
-    """The whole picture; lines are never wrapped here."""
-    return Text("\n").join(_lines(seen, now))
+def tree(seen: Sight, now: datetime, *, width: int = WIDE) -> Text:
+    """The whole picture, for a terminal of so many columns."""
+    return Text("\n").join(_lines(seen, now, narrow=width < WIDE))
 
 
-def _lines(seen: Sight, now: datetime) -> Iterator[Text]:
+def _lines(seen: Sight, now: datetime, *, narrow: bool) -> Iterator[Text]:
     status = seen.status
     yield head(seen)
     if status.message and seen.under_way:
@@ -45,7 +47,7 @@ def _lines(seen: Sight, now: datetime) -> Iterator[Text]:
         yield _labelled("Stable", _arm(seen.stable))
     if seen.canary:
         yield _labelled("Canary", _canary(seen, seen.canary))
-    yield from _judge(seen)
+    yield from _judge(seen, narrow=narrow)
     if status.intent:
         asked = status.intent
         outcome = f": {asked.outcome}" if asked.outcome else ""
@@ -97,14 +99,14 @@ def _canary(seen: Sight, arm: Arm) -> str:
     return _arm(arm) + asked + refused
 
 
-def _judge(seen: Sight) -> Iterator[Text]:
+def _judge(seen: Sight, *, narrow: bool) -> Iterator[Text]:
     if not seen.under_way and not seen.condition(ConditionType.ROLLED_BACK):
         return
     if seen.false_rollback:
         share = seen.false_rollback.removesuffix("%")
         blind = "; no metric data now" if seen.condition(ConditionType.ANALYSIS_BLIND) else ""
         yield _labelled("Judge", f"false rollback at most {share} % over the whole rollout{blind}")
-    for each in evidence.lines(seen.status.evidence):
+    for each in evidence.lines(seen.status.evidence, narrow=narrow):
         yield Text("  ") + each
 
 
