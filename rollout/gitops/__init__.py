@@ -1,0 +1,173 @@
+"""One turn of one GitSource: poll, parse, try everything, apply, and write back what became of it.
+
+On any error before the first write nothing is applied and the last good state stays. A poll that finds
+nothing new writes nothing to the cluster.
+"""
+
+import base64
+import logging
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from rollout.api.base import Manifest
+from rollout.api.errors import InvalidSpec, Retry, Stalled
+from rollout.api.gitsource import GitSource, GitSourceStatus, WriteBackMode, parse_git_source
+from rollout.git.credential import Credential
+from rollout.git.errors import ManifestsRefused
+from rollout.git.manifests import Parser, apply_order
+from rollout.git.mirror import Mirror, Mirrors
+from rollout.git.revision import Revision
+from rollout.gitops.applying import Applier, Exclusive, Source
+from rollout.gitops.conditions import REQUESTED_AT, Outcome, after
+from rollout.gitops.notes import Notebook
+from rollout.kube import kinds
+from rollout.kube.client import Kube
+from rollout.kube.errors import Conflict, NotFound
+from rollout.kube.events import event
+from rollout.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+CLUSTER_SCOPED = frozenset(
+    {
+        ("", "Namespace"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition"),
+        ("rbac.authorization.k8s.io", "ClusterRole"),
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+        ("gateway.networking.k8s.io", "GatewayClass"),
+        ("progressive.delivery", "ClusterAnalysisTemplate"),
+    }
+)
+JITTER = 0.1
+"""Polls of many sources must not fall on the same second."""
+
+
+class GitOps:
+    """Turns of GitSources."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        mirrors: Mirrors,
+        exclusive: Exclusive,
+        metrics: Metrics,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._kube = kube
+        self._mirrors = mirrors
+        self._applier = Applier(kube, exclusive)
+        self._metrics = metrics
+        self._clock = clock
+        self._parsers: dict[tuple[str, str], Parser] = {}
+        self.notebook = Notebook()
+
+    async def turn(self, namespace: str, name: str) -> datetime | None:
+        """Bring the cluster to what Git says; returns when to poll again."""
+        live = await self._kube.find(kinds.GIT_SOURCES, namespace, name)
+        if live is None:
+            self._parsers.pop((namespace, name), None)
+            return None
+        now = self._clock()
+        status = _status(live)
+        try:
+            source = parse_git_source(live)
+        except InvalidSpec as invalid:
+            await self._record(live, status, Outcome.refused("InvalidSpec", str(invalid)), now)
+            return None
+        outcome = await self._pull(source, live, status, now)
+        self._metrics.git(namespace, name, None if outcome.fetch_failed else now)
+        await self._record(live, status, outcome, now)
+        wait = source.spec.interval * random.uniform(1, 1 + JITTER)
+        return now + (min(wait, timedelta(seconds=30)) if outcome.fetch_failed else wait)
+
+    async def _pull(
+        self, source: GitSource, live: Manifest, status: GitSourceStatus, now: datetime
+    ) -> Outcome:
+        try:
+            mirror = await self._mirror(source)
+            revision = await mirror.poll(source.spec.ref.branch or "")
+        except Stalled as stalled:
+            return Outcome.failed_fetch(stalled.reason, str(stalled), stalls=True)
+        except Retry as retry:
+            return Outcome.failed_fetch("GitOperationFailed", str(retry), stalls=False)
+        note = await self._notes(source, mirror)
+        if _is_applied(source, live, status, revision):
+            return Outcome.unchanged(revision, note)
+        return await self._apply(source, mirror, revision, note, now)
+
+    async def _apply(
+        self, source: GitSource, mirror: Mirror, revision: Revision, note: str, now: datetime
+    ) -> Outcome:
+        metadata = source.metadata
+        parser = self._parsers.setdefault((metadata.namespace, metadata.name), Parser())
+        try:
+            blobs = await mirror.read(revision, source.spec.path)
+            manifests = apply_order(parser.parse(blobs, metadata.namespace, CLUSTER_SCOPED))
+            place = Source(
+                metadata.namespace, metadata.name, mirror, revision, {blob.path: blob.oid for blob in blobs}
+            )
+            applied = await self._applier.apply(place, manifests, now)
+        except ManifestsRefused as refused:
+            return Outcome.refused(refused.reason, str(refused), revision)
+        except Stalled as stalled:
+            return Outcome.refused(stalled.reason, str(stalled), revision)
+        if applied.failed:
+            done = f"applied {', '.join(applied.changed)}; " if applied.changed else ""
+            return Outcome.partly(done + "; ".join(applied.failed), revision)
+        return Outcome.applied(revision, applied.changed, note)
+
+    async def _notes(self, source: GitSource, mirror: Mirror) -> str:
+        if WriteBackMode.NOTES not in source.spec.write_back.modes:
+            return ""
+        try:
+            return await self.notebook.write(source.metadata.namespace, source.metadata.name, mirror)
+        except (Retry, Stalled) as failed:
+            log.warning("%s/%s: a note waits: %s", source.metadata.namespace, source.metadata.name, failed)
+            return ""
+
+    async def _mirror(self, source: GitSource) -> Mirror:
+        reference, namespace = source.spec.secret_ref, source.metadata.namespace
+        if reference is None:
+            return self._mirrors.of(source.spec.url, f"{namespace}/")
+        try:
+            secret = await self._kube.get(kinds.SECRETS, namespace, reference.name)
+        except NotFound:
+            message = f"spec.secretRef.name: the Secret {reference.name!r} does not exist; create it"
+            raise Stalled("SecretNotFound", message) from None
+        data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
+        return self._mirrors.of(
+            source.spec.url, f"{namespace}/{reference.name}", Credential.from_secret(data)
+        )
+
+    async def _record(self, live: Manifest, status: GitSourceStatus, outcome: Outcome, now: datetime) -> None:
+        """Write the status if it changed, and an Event for what is new in it."""
+        wanted = after(status, outcome, live, now)
+        if wanted == status:
+            return
+        try:
+            await self._kube.replace_status(kinds.GIT_SOURCES, {**live, "status": wanted.manifest()})
+        except (Conflict, NotFound) as raced:
+            raise Retry(str(raced), timedelta(milliseconds=200)) from raced
+        if outcome.tells:
+            body = event(live, outcome.reason, outcome.message, now, warning=outcome.warning)
+            try:
+                await self._kube.create(kinds.EVENTS, body)
+            except (Retry, Stalled) as lost:
+                log.warning("an Event was lost: %s", lost)
+
+
+def _status(live: Manifest) -> GitSourceStatus:
+    try:
+        return GitSourceStatus.model_validate(live.get("status") or {})
+    except ValueError:
+        return GitSourceStatus()
+
+
+def _is_applied(source: GitSource, live: Manifest, status: GitSourceStatus, revision: Revision) -> bool:
+    requested = (live["metadata"].get("annotations") or {}).get(REQUESTED_AT, "")
+    return (
+        status.last_applied_revision == str(revision)
+        and status.observed_generation == source.metadata.generation
+        and requested == status.last_handled_reconcile_at
+    )

@@ -1,0 +1,138 @@
+"""What a turn of a GitSource came to, and the status that says so. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from rollout.api.base import Manifest
+from rollout.api.gitsource import AppliedRevision, GitSourceStatus
+from rollout.api.meta import ObjectCondition
+from rollout.git.revision import Revision
+
+REQUESTED_AT = "progressive.delivery/requestedAt"
+HISTORY_LIMIT = 10
+MESSAGE_LIMIT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a poll ended; `reason` is CamelCase and becomes the condition's and the Event's."""
+
+    reason: str
+    message: str
+    revision: Revision | None = None
+    ready: bool = False
+    fetch_failed: bool = False
+    stalled: bool = False
+    read: bool = False
+    """Whether the revision was read in this turn."""
+    note: str = ""
+
+    @classmethod
+    def failed_fetch(cls, reason: str, message: str, *, stalls: bool) -> Self:
+        """Git could not be asked; what was applied stays."""
+        return cls(reason, message, fetch_failed=True, stalled=stalls)
+
+    @classmethod
+    def refused(cls, reason: str, message: str, revision: Revision | None = None) -> Self:
+        """Somebody has to mend it; nothing was applied."""
+        return cls(reason, message, revision, stalled=True, read=revision is not None)
+
+    @classmethod
+    def partly(cls, message: str, revision: Revision) -> Self:
+        """A failure after the first write; the next poll resumes."""
+        return cls("AppliedPartially", message, revision, read=True)
+
+    @classmethod
+    def unchanged(cls, revision: Revision, note: str) -> Self:
+        """Nothing new."""
+        return cls("Applied", "", revision, ready=True, note=note)
+
+    @classmethod
+    def applied(cls, revision: Revision, changed: tuple[str, ...], note: str) -> Self:
+        """All of it stands in the cluster."""
+        what = f"changed {', '.join(changed)}" if changed else "nothing had to change"
+        return cls("Applied", f"{revision.short}: {what}", revision, ready=True, read=True, note=note)
+
+    @property
+    def warning(self) -> bool:
+        """Whether people should look."""
+        return not self.ready
+
+    @property
+    def tells(self) -> bool:
+        """Whether it is news."""
+        return self.read or not self.ready
+
+
+def after(status: GitSourceStatus, outcome: Outcome, live: Manifest, now: datetime) -> GitSourceStatus:
+    """The status after `outcome`; equal to `status` where it says nothing new."""
+    requested = (live["metadata"].get("annotations") or {}).get(REQUESTED_AT, "")
+    revision = str(outcome.revision) if outcome.revision else status.last_attempted_revision
+    message = _standing(status, outcome) if outcome.ready and not outcome.read else outcome.message
+    conditions = tuple(
+        _condition(status, kind, value, reason, message, now)
+        for kind, value, reason, message in (
+            (
+                "Ready",
+                outcome.ready,
+                outcome.reason,
+                message,
+            ),
+            ("FetchFailed", outcome.fetch_failed, *_said(outcome, said=outcome.fetch_failed, calm="Fetched")),
+            ("Stalled", outcome.stalled, *_said(outcome, said=outcome.stalled, calm="Progressing")),
+        )
+    )
+    moved = status.model_copy(
+        update={
+            "observed_generation": int(live["metadata"].get("generation", 0)),
+            "last_attempted_revision": revision,
+            "last_applied_revision": revision if outcome.ready else status.last_applied_revision,
+            "last_handled_reconcile_at": status.last_handled_reconcile_at
+            if outcome.fetch_failed
+            else requested,
+            "conditions": conditions,
+            "history": _history(status, outcome, now),
+        }
+    )
+    return status if moved == status else moved
+
+
+def _said(outcome: Outcome, *, said: bool, calm: str) -> tuple[str, str]:
+    return (outcome.reason, outcome.message) if said else (calm, "")
+
+
+def _standing(status: GitSourceStatus, outcome: Outcome) -> str:
+    """What Ready says while nothing is new: what it said, unless that was a failure."""
+    told = next((each for each in status.conditions if each.type == "Ready"), None)
+    if told is not None and told.status == "True":
+        return told.message
+    return f"{outcome.revision.short} is applied" if outcome.revision else ""
+
+
+def _condition(
+    status: GitSourceStatus, kind: str, value: bool, reason: str, message: str, now: datetime
+) -> ObjectCondition:
+    text = "True" if value else "False"
+    old = next((each for each in status.conditions if each.type == kind), None)
+    since = old.last_transition_time if old is not None and old.status == text else now
+    return ObjectCondition(
+        type=kind, status=text, reason=reason, message=message[:MESSAGE_LIMIT], last_transition_time=since
+    )
+
+
+def _history(status: GitSourceStatus, outcome: Outcome, now: datetime) -> tuple[AppliedRevision, ...]:
+    if outcome.revision is None or not outcome.read:
+        return status.history
+    entry = AppliedRevision(
+        commit=outcome.revision.sha,
+        result=outcome.reason,
+        time=now,
+        author=outcome.revision.author[:200],
+        subject=outcome.revision.subject[:200],
+        message=outcome.message[:MESSAGE_LIMIT],
+    )
+    last = status.history[0] if status.history else None
+    if last is not None and last.model_copy(update={"time": now}) == entry:
+        return status.history
+    return (entry, *status.history)[:HISTORY_LIMIT]
