@@ -1,0 +1,205 @@
+"""Seeded simulations of whole rollouts, looked at after every scrape, judged by binomial bounds.
+
+The tests run in thousands at once, so the arithmetic here is that of `analysis` over an axis of replications;
+the first test holds it against the folds themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import logsumexp, xlog1py
+
+from analysis import Counts, Metric, Pair, Policy, Proportion, Reading, Status, begin, begin_step, fold
+from analysis.boundaries import HARM, SAFE, Array, Stakes, growth_optimal
+from analysis.metric import Margin
+from analysis.sequential import PRIOR_EVENTS, PRIOR_SHARE
+
+NONE, TOLERATE, UNACCEPTABLE = Margin(), Margin(0.05, 0.0002), Margin(0.5, 0.0025)
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+Rates = Callable[[int, np.random.Generator], Array]
+
+
+def steady(rate: float) -> Rates:
+    return lambda _, rng: np.array([rate])
+
+
+def shocked(rate: float) -> Rates:
+    """Incidents that both arms share: a common factor that wanders."""
+    level = {"log": np.zeros(1)}
+
+    def rates(_: int, rng: np.random.Generator) -> Array:
+        level["log"] = 0.95 * level["log"] + 0.19 * rng.standard_normal(1)
+        return np.asarray(np.minimum(rate * np.exp(level["log"]), 0.5))
+
+    return rates
+
+
+def drifted(rate: float) -> Rates:
+    return lambda look, _: np.array([rate * (1.5 if look > 60 else 1.0)])
+
+
+@dataclass
+class Rollouts:
+    """Many rollouts at once: highest log E and when it first crossed."""
+
+    crossed: Array  # look at which log E first reached the threshold, inf for never
+    last: Array
+
+
+def run(
+    stakes: Stakes,
+    margin: Margin,
+    rates: Rates,
+    line: Margin,
+    *,
+    threshold: float,
+    share: float = 0.1,
+    seed: int = 1,
+    looks: int = 160,
+    runs: int = 4000,
+    requests: int = 1500,
+    reserve: float = 0.0,
+) -> Rollouts:
+    """Canaries whose rate is `line` of stable's, at a real share that wanders about `share`."""
+    rng = np.random.default_rng(seed)
+    logs = np.full((runs, 20), math.log1p(-reserve))
+    waiting = reserve
+    seen = np.array([PRIOR_EVENTS, PRIOR_EVENTS / PRIOR_SHARE]) * np.ones((runs, 1))
+    crossed, last = np.full(runs, math.inf), np.zeros(runs)
+    for look in range(looks):
+        p_s = rates(look, rng)
+        p_c = (1 + line.relative) * p_s + line.absolute
+        n_c = np.maximum(rng.binomial(requests, share, runs), 1)
+        n_s = requests - n_c
+        x_c, x_s = rng.binomial(n_c, p_c), rng.binomial(n_s, p_s)
+        if waiting > 0:
+            put = min(waiting, reserve / looks)
+            logs, waiting = np.logaddexp(logs, math.log(put)), waiting - put
+        r, rate = (n_c / n_s)[:, None], (seen[:, 0] / seen[:, 1])[:, None]
+        u = growth_optimal(stakes.kappas, margin, rate, r)
+        logs = logs + xlog1py(x_c[:, None], u) + xlog1py(x_s[:, None], -(1 + margin.relative) * r * u)
+        logs = logs - margin.absolute * n_c[:, None] * u
+        seen = seen + np.stack([x_s, n_s], axis=1)
+        last = logsumexp(logs + stakes.log_weights, axis=1)
+        if waiting > 0:
+            last = np.logaddexp(last, math.log(waiting))
+        crossed = np.where((last >= threshold) & np.isinf(crossed), look + 1, crossed)
+    return Rollouts(crossed, last)
+
+
+def test_the_simulated_arithmetic_is_that_of_the_folds() -> None:
+    rng = np.random.default_rng(3)
+    simulated = run(HARM, TOLERATE, steady(0.01), NONE, threshold=9, seed=3, looks=40, runs=1, reserve=0.3)
+    policy = Policy(metrics=(Metric("errors", Proportion("b", "t")),), horizon=timedelta(seconds=40 * 15))
+    cp = begin_step(begin(policy, START), "1", START)
+    for look in range(40):
+        n_c = max(int(rng.binomial(1500, 0.1, 1)[0]), 1)
+        x_c, x_s = rng.binomial(n_c, 0.01), rng.binomial(1500 - n_c, 0.01)
+        counts = Pair(Counts(float(x_c), n_c), Counts(float(x_s), 1500 - n_c))
+        until = START + timedelta(seconds=15 * (look + 1))
+        cp = fold(policy, cp, "errors", Reading(cp.cut("errors"), until, Status.OK, (counts,)))
+    assert cp.metrics["errors"].tests[0].harm.log_e(HARM) == pytest.approx(float(simulated.last[0]), abs=1e-9)
+
+
+def at_most(crossed: Array, rate: float) -> None:
+    """No evidence, at the level of one in ten thousand, that the true rate exceeds `rate`."""
+    found = int(np.isfinite(crossed).sum())
+    assert stats.binomtest(found, len(crossed), rate, "greater").pvalue > 1e-4, f"{found} of {len(crossed)}"
+
+
+@pytest.mark.parametrize(
+    ("margin", "rates", "line", "share"),
+    [
+        pytest.param(NONE, steady(0.01), NONE, 0.05, id="equal arms, 1 % errors, 5 % of the traffic"),
+        pytest.param(NONE, steady(0.001), NONE, 0.5, id="equal arms, 0.1 % errors, half of the traffic"),
+        pytest.param(NONE, shocked(0.01), NONE, 0.1, id="incidents that both arms share"),
+        pytest.param(NONE, drifted(0.01), NONE, 0.1, id="both arms drift by half"),
+        pytest.param(TOLERATE, steady(0.01), TOLERATE, 0.1, id="a canary exactly on the tolerated line"),
+    ],
+)
+def test_false_rollbacks_stay_below_alpha_at_every_look(
+    margin: Margin, rates: Rates, line: Margin, share: float
+) -> None:
+    at_most(run(HARM, margin, rates, line, threshold=math.log(20), share=share).crossed, 0.05)
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        pytest.param(steady(0.01), id="1 % errors"),
+        pytest.param(steady(0.0), id="no errors in stable"),
+        pytest.param(shocked(0.01), id="incidents that both arms share"),
+    ],
+)
+def test_false_promotions_stay_below_beta_on_the_unacceptable_line(rates: Rates) -> None:
+    at_most(run(SAFE, UNACCEPTABLE, rates, UNACCEPTABLE, threshold=math.log(20)).crossed, 0.05)
+
+
+def test_the_late_reserve_costs_no_validity() -> None:
+    at_most(run(HARM, NONE, steady(0.01), NONE, threshold=math.log(20), reserve=0.3).crossed, 0.05)
+
+
+def test_a_share_that_is_trusted_instead_of_counted_would_be_found_out() -> None:
+    """The oracle can fail: real share 13 %, stakes and odds taken from a configured 10 %."""
+    rng = np.random.default_rng(4)
+    logs = np.zeros((400, 20))
+    highest = np.zeros(400)
+    for _ in range(160):
+        n_c = rng.binomial(1500, 0.13, 400)
+        x_c, x_s = rng.binomial(n_c, 0.01), rng.binomial(1500 - n_c, 0.01)
+        u = growth_optimal(HARM.kappas, NONE, 0.01, 0.1 / 0.9)
+        logs += xlog1py(x_c[:, None], u) + xlog1py(x_s[:, None], -0.1 / 0.9 * u)
+        highest = np.maximum(highest, logsumexp(logs + HARM.log_weights, axis=1))
+    with pytest.raises(AssertionError):
+        at_most(np.where(highest >= math.log(20), 1.0, math.inf), 0.05)
+
+
+def wald_limit(p_c: float, p_s: float, w: float, alpha: float) -> float:
+    """Requests: log(1/alpha) over the information in one, at an unknown common rate."""
+    pooled = w * p_c + (1 - w) * p_s
+
+    def divergence(p: float) -> float:
+        return p * math.log(p / pooled) + (1 - p) * math.log((1 - p) / (1 - pooled))
+
+    return -math.log(alpha) / (w * divergence(p_c) + (1 - w) * divergence(p_s))
+
+
+@pytest.mark.parametrize(
+    ("p_s", "p_c", "share"),
+    [
+        pytest.param(0.01, 0.02, 0.05, id="1 to 2 % at 5 %"),
+        pytest.param(0.01, 0.05, 0.1, id="1 to 5 % at 10 %"),
+        pytest.param(0.001, 0.002, 0.5, id="0.1 to 0.2 % at half"),
+    ],
+)
+def test_a_regression_is_found_near_the_limit_of_what_is_possible(
+    p_s: float, p_c: float, share: float
+) -> None:
+    limit = wald_limit(p_c, p_s, share, 0.05)
+    requests = max(int(limit / 40), 20)
+    found = run(
+        HARM, NONE, steady(p_s), Margin(p_c / p_s - 1, 0.0), threshold=math.log(20), share=share, requests=requests,
+        runs=400,
+    )  # fmt: skip
+    assert np.median(found.crossed) * requests <= 1.45 * limit
+
+
+def test_default_margins_and_the_reserve_find_a_doubling_within_2_2_limits() -> None:
+    limit = wald_limit(0.02, 0.01, 0.1, 0.01)
+    found = run(
+        HARM, TOLERATE, steady(0.01), Margin(1.0, 0.0), threshold=math.log(100), reserve=0.3, runs=400
+    )
+    assert np.median(found.crossed) * 1500 <= 2.2 * limit
+
+
+def test_a_good_canary_is_promoted_at_the_default_margins() -> None:
+    found = run(SAFE, UNACCEPTABLE, steady(0.001), NONE, threshold=math.log(20), share=0.25, runs=400)
+    assert np.isfinite(found.crossed).mean() > 0.99
