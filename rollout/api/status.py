@@ -246,8 +246,13 @@ class RolloutStatus(Model):
     """When the current step began."""
     step_effect_since: datetime | None = None
     """When the current step's effect was read back; nothing is judged or timed before."""
+    weight_since: datetime | None = None
+    """Since when the desired weight is read back from every route; None while it is not."""
     progress_since: datetime | None = None
-    """When something last came closer to the goal; ready pods that flip are no progress."""
+    """Since when the progress clock runs; None while it stands still (a pause, a judgement)."""
+    progress_spent_seconds: float = 0.0
+    """Seconds that the clock had run before it last stood still. Only real progress sets it back to 0: ready pods that
+    flip are no progress."""
     progress_best: int = 0
     """The most canary pods ever seen available in this stage and step: only more than that is progress."""
     rollout_since: datetime | None = None
@@ -269,8 +274,9 @@ class RolloutStatus(Model):
     canary: CanaryStatus = CanaryStatus()
     evidence: tuple[MetricEvidence, ...] = ()
     blind_since: datetime | None = None
+    """Since when the current step's judgement stands still: no metric data, or held by a person."""
     blind_seconds: float = 0.0
-    """Seconds of the current step without evidence: its maximum does not run meanwhile."""
+    """Seconds that the current step's judgement stood still before that: its maximum does not run meanwhile."""
     history: tuple[HistoryEntry, ...] = ()
     refused: tuple[RefusedAttempt, ...] = ()
     source: SourceStatus | None = None

@@ -1,0 +1,78 @@
+"""The policy of the controller in one function: take intents, sense, advance, demand, minus what already holds."""
+
+from datetime import datetime
+
+from rollout.api.status import RolloutStatus
+from rollout.plan import clocks, conditions, demands, intents, looks, runs, weights
+from rollout.plan.actions import Action, Announce, RecordStatus, WakeAt
+from rollout.plan.advance import advance
+from rollout.plan.evidence import Evidence
+from rollout.plan.facts import Facts
+from rollout.plan.observed import Observed
+from rollout.plan.sense import sense
+from rollout.plan.transitions import Signal
+
+
+def plan(observed: Observed, evidence: Evidence, now: datetime) -> list[Action]:
+    """The actions that bring a rollout one turn further, in the order to do them.
+
+    Whoever changes anything records first: `RecordStatus` heads the list, its `turn` moved on. A turn that finds
+    everything as it shall be returns nothing but, at most, a `WakeAt`.
+    """
+    if observed.deleting:
+        return []
+    facts = Facts(observed, evidence, now)
+    taken = intents.take(facts)
+    ticked = clocks.tick(facts, taken.status)
+    signal = taken.signal or sense(facts, ticked)
+    after = _after(facts, ticked, signal)
+    deeds = _deeds(facts, after, taken)
+    acts = bool(deeds) and deeds != [taken.clear]
+    changed = after != observed.status
+    plan: list[Action] = []
+    if acts or changed:
+        plan.append(RecordStatus(after.model_copy(update={"turn": observed.status.turn + 1})))
+    plan += deeds
+    plan += _announcements(facts, after, taken, signal)
+    look = now if _goes_on(observed.status, after) else looks.next_look(facts, after)
+    if look is not None:
+        plan.append(WakeAt(look))
+    return plan
+
+
+def _after(facts: Facts, ticked: RolloutStatus, signal: Signal | None) -> RolloutStatus:
+    """The status that this turn records."""
+    after = runs.remembered(facts, advance(facts, ticked, signal), signal, ticked)
+    wish = weights.wish(facts, after)
+    after = after.model_copy(update={"canary": after.canary.model_copy(update={"desired_weight": wish})})
+    return conditions.described(facts, clocks.tick(facts, after), signal)
+
+
+def _deeds(facts: Facts, after: RolloutStatus, taken: intents.Taken) -> list[Action]:
+    """What is to be done to the world: traffic first, then selectors, then pods."""
+    weight = weights.ensure(facts, facts.observed.status, after)
+    return [
+        *([weight] if weight else []),
+        *([taken.clear] if taken.clear else []),
+        *demands.selectors(facts, after),
+        *demands.pods(facts, after),
+        *runs.finished(facts, facts.observed.status, after),
+        *runs.wanted(facts, after),
+    ]
+
+
+def _announcements(
+    facts: Facts, after: RolloutStatus, taken: intents.Taken, signal: Signal | None
+) -> list[Announce]:
+    """Events for people, where something happened."""
+    return []
+
+
+def _goes_on(before: RolloutStatus, after: RolloutStatus) -> bool:
+    """Whether the next turn can do more at once: what it needed was recorded by this one."""
+    return (
+        before.stage is not after.stage
+        or before.current_step_index != after.current_step_index
+        or before.current_pod_hash != after.current_pod_hash
+        or before.canary.desired_weight != after.canary.desired_weight
+    )

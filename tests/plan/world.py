@@ -1,0 +1,378 @@
+"""A cluster in memory that becomes what the plan asks for, and holds every single write to the invariants.
+
+It is no mock of Kubernetes: Services, routes and pods follow their own rules (pods get ready some seconds after they
+are asked for, or never; endpoints follow selectors; routes are accepted late), so that a plan that trusts what it wrote
+instead of what it reads comes to grief here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rollout.api.errors import Problem
+from rollout.api.intents import Intent, IntentKey
+from rollout.api.rollout import RolloutSpec
+from rollout.api.status import Phase, RolloutStatus, SourceStatus, Stage
+from rollout.plan import replicas as arithmetic
+from rollout.plan import schedule
+from rollout.plan.actions import (
+    Action,
+    Announce,
+    ClearIntent,
+    EnsureReplicas,
+    EnsureReplicaSet,
+    EnsureRun,
+    EnsureSelector,
+    EnsureWeights,
+    FinishRun,
+    RecordStatus,
+    RemoveReplicaSet,
+    WakeAt,
+)
+from rollout.plan.evidence import NO_EVIDENCE, Evidence, Outcome
+from rollout.plan.observed import (
+    Observed,
+    PodTrouble,
+    ReplicaSet,
+    Route,
+    Run,
+    Service,
+    Traffic,
+    Wanted,
+)
+from rollout.plan.planner import plan
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+STABLE, CANARY = "shop-stable", "shop-canary"
+
+
+def spec(
+    *steps: dict[str, Any],
+    replicas: int = 4,
+    analysis: bool = False,
+    canary: dict[str, Any] | None = None,
+    **more: Any,
+) -> RolloutSpec:
+    """The spec of a Rollout with these steps."""
+    strategy: dict[str, Any] = {
+        "canaryService": CANARY,
+        "stableService": STABLE,
+        "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}},
+        "steps": list(steps),
+        **({"analysis": {"templates": [{"templateName": "golden"}]}} if analysis else {}),
+        **(canary or {}),
+    }
+    return RolloutSpec.model_validate(
+        {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "shop"}},
+            "template": {
+                "metadata": {"labels": {"app": "shop"}},
+                "spec": {"containers": [{"name": "app", "image": "shop"}]},
+            },
+            "strategy": {"canary": strategy},
+            **more,
+        }
+    )
+
+
+@dataclass
+class Pods:
+    """A ReplicaSet and how its pods behave."""
+
+    name: str
+    hash: str
+    revision: int
+    created_at: datetime
+    wanted: int
+    since: datetime
+    scale_down_at: datetime | None = None
+    working: int = 1_000
+    """How many of its pods ever get ready."""
+    troubles: tuple[PodTrouble, ...] = ()
+    restarts: int = 0
+
+    def ready(self, now: datetime, delay: timedelta) -> int:
+        return min(self.wanted, self.working) if now >= self.since + delay else self.before
+
+    before: int = 0
+
+
+@dataclass
+class Selector:
+    """A Service: whom it names, and since when things stand as they do."""
+
+    name: str
+    hash: str | None = None
+    since: datetime = START
+    ready: tuple[tuple[str, int], ...] = ()
+    ours: bool = False
+    """Whether the last change was a write of ours."""
+
+
+@dataclass
+class World:
+    """One Rollout and all that belongs to it."""
+
+    spec: RolloutSpec | None
+    now: datetime = START
+    status: RolloutStatus = field(default_factory=RolloutStatus)
+    wanted: Wanted | None = Wanted("v1", "attempt-v1")
+    replicas: int = 4
+    generation: int = 1
+    problems: tuple[Problem, ...] = ()
+    pods: dict[str, Pods] = field(default_factory=dict)
+    stable: Selector = field(default_factory=lambda: Selector(STABLE))
+    canary: Selector = field(default_factory=lambda: Selector(CANARY))
+    weight: int | None = 0
+    accepted: bool | None = True
+    runs: dict[str, Run] = field(default_factory=dict)
+    intents: dict[str, Intent] = field(default_factory=dict)
+    source: SourceStatus | None = SourceStatus(git_source="shop", commit="c1")
+    judge: Callable[[World], Evidence] = lambda world: NO_EVIDENCE
+    ready_after: timedelta = timedelta(seconds=3)
+    working: dict[str, int] = field(default_factory=dict)
+    """How many pods of a revision ever get ready, where not all do."""
+    deny: Callable[[Action], bool] = lambda action: False
+    """Which writes fail just now."""
+    events: list[Announce] = field(default_factory=list)
+    writes: list[Action] = field(default_factory=list)
+    wake: datetime | None = None
+    acted: list[tuple[str, str, datetime]] = field(default_factory=list)
+    checks: bool = True
+
+    # What a person or Git does
+
+    def push(self, revision: str, **changes: Any) -> None:
+        """Git brings a template; the attempt's key follows it and the rest of the spec."""
+        self.spec = changes.get("spec", self.spec)
+        self.wanted = Wanted(revision, changes.get("attempt", f"attempt-{revision}"), (f"shop:{revision}",))
+        self.generation += 1
+        self.source = SourceStatus(git_source="shop", commit=f"commit-{revision}-{self.generation}")
+
+    def annotate(self, key: str, value: str = "because", at: datetime | None = None) -> None:
+        """`kubectl annotate`; managedFields tell whole seconds."""
+        when = (at or self.now).replace(microsecond=0)
+        self.intents[key] = Intent(IntentKey(key), value, when, "kubectl-annotate")
+
+    def scale(self, count: int) -> None:
+        self.replicas = count
+        self.generation += 1
+
+    # What the planner sees
+
+    def observed(self) -> Observed:
+        """The snapshot of this moment."""
+        self._settle()
+        return Observed(
+            namespace="shop",
+            name="shop",
+            uid="uid",
+            generation=self.generation,
+            resource_version="1",
+            status=self.status,
+            spec=self.spec,
+            problems=self.problems,
+            wanted=self.wanted,
+            traffic=Traffic(STABLE, CANARY),
+            replicas=self.replicas,
+            intents=tuple(self.intents[key] for key in IntentKey if key in self.intents),
+            replica_sets=tuple(self._replica_set(each) for each in self.pods.values()),
+            stable_service=self._service(self.stable),
+            canary_service=self._service(self.canary),
+            routes=(Route("HTTPRoute", "shop", "0", "1", self.weight, accepted=self.accepted),),
+            runs=tuple(self.runs.values()),
+            source=self.source,
+        )
+
+    def _replica_set(self, each: Pods) -> ReplicaSet:
+        ready = self._ready(each)
+        return ReplicaSet(
+            name=each.name,
+            hash=each.hash,
+            uid=each.name,
+            resource_version="1",
+            revision=each.revision,
+            created_at=each.created_at,
+            wanted=each.wanted,
+            created=each.wanted,
+            ready=ready,
+            available=ready,
+            scale_down_at=each.scale_down_at,
+            images=(f"shop:{each.hash}",),
+            troubles=each.troubles,
+            restarts=each.restarts,
+        )
+
+    def _ready(self, each: Pods) -> int:
+        working = min(each.wanted, self.working.get(each.hash, each.wanted))
+        return working if self.now >= each.since + self.ready_after else min(each.before, working)
+
+    def _endpoints(self, service: Selector) -> tuple[tuple[str, int], ...]:
+        reached = [each for each in self.pods.values() if service.hash in (None, each.hash)]
+        return tuple((each.hash, self._ready(each)) for each in reached if self._ready(each))
+
+    def _settle(self) -> None:
+        for service in (self.stable, self.canary):
+            found = self._endpoints(service)
+            if found != service.ready:
+                service.ready, service.since = found, self.now
+
+    def _service(self, service: Selector) -> Service:
+        settled = self.now >= service.since + schedule.MIN_SETTLE
+        return Service(service.name, "1", service.hash, service.ready, settled)
+
+    # Turns
+
+    def turn(self, dies_after: int | None = None) -> list[Action]:
+        """One turn: observe, judge, plan, execute; the shell may die after so many of its actions."""
+        observed = self.observed()
+        actions = plan(observed, self.judge(self), self.now)
+        self.wake = next((action.when for action in actions if isinstance(action, WakeAt)), None)
+        for count, action in enumerate(actions):
+            if count == dies_after or self.deny(action):
+                break
+            self._do(action, observed)
+        return actions
+
+    def run(self, until: Callable[[World], bool] | None = None, limit: int = 400, step: float = 1.0) -> World:
+        """Turns, each when it is asked for and at least every `step` seconds, until something holds or all is quiet."""
+        for _ in range(limit):
+            before = (self.status, dict(self.pods), self.weight)
+            self.turn()
+            if until is not None and until(self):
+                return self
+            if until is None and self.wake is None and before[0] == self.status:
+                return self
+            soonest = self.now + timedelta(seconds=step)
+            self.now = max(self.now, min(self.wake or soonest, soonest))
+        assert until is None, f"never came: {self}"
+        return self
+
+    def wait(self, seconds: float, step: float = 1.0) -> World:
+        """Turns for so many seconds."""
+        end = self.now + timedelta(seconds=seconds)
+        while self.now < end:
+            self.turn()
+            soonest = self.now + timedelta(seconds=step)
+            self.now = min(end, max(self.now, min(self.wake or soonest, soonest)))
+        self.turn()
+        return self
+
+    def quiet(self) -> World:
+        """Turns until nothing is done any more, timed waits included."""
+        for _ in range(600):
+            actions = self.turn()
+            if all(isinstance(action, WakeAt) for action in actions):
+                if self.wake is None or self.wake >= self.now + schedule.SLOW_LOOK:
+                    return self
+            self.now = max(self.now + timedelta(milliseconds=10), min(self.wake or self.now, self.now + timedelta(5)))
+        raise AssertionError(f"never quiet: {self}")
+
+    # What the planner's actions do
+
+    def _do(self, action: Action, observed: Observed) -> None:
+        if self.checks:
+            import invariants
+
+            invariants.hold(self, action, observed)
+        if not isinstance(action, Announce | WakeAt):
+            self.writes.append(action)
+        match action:
+            case RecordStatus(status):
+                self.status = RolloutStatus.model_validate(status.manifest())
+                assert self.status == status, "the status does not survive being written and read"
+            case EnsureWeights(percent):
+                self.weight = percent
+            case EnsureSelector(name, revision):
+                service = self.stable if name == STABLE else self.canary
+                service.hash, service.since, service.ours = revision, self.now, True
+            case EnsureReplicaSet(revision, number, count):
+                self._ensure_replica_set(revision, number, count)
+            case EnsureReplicas(name, count, scale_down_at):
+                self._resize(self.pods[name], count)
+                self.pods[name].scale_down_at = scale_down_at
+            case RemoveReplicaSet(name):
+                del self.pods[name]
+            case EnsureRun(name, role, attempt):
+                self.runs[name] = Run(name, name, "1", "Running", attempt=attempt, role=role)
+            case FinishRun(name, phase, message):
+                self.runs[name] = replace(self.runs[name], phase=phase, message=message)
+            case ClearIntent(annotation, value):
+                key = annotation.rpartition("/")[2]
+                if key in self.intents and self.intents[key].value == value:
+                    del self.intents[key]
+            case Announce():
+                self.events.append(action)
+
+    def _ensure_replica_set(self, revision: str, number: int, count: int) -> None:
+        name = f"shop-{revision}"
+        found = self.pods.get(name)
+        if found is None:
+            self.pods[name] = Pods(name, revision, number, self.now, count, self.now)
+        else:
+            found.revision = number
+            self._resize(found, count)
+
+    def _resize(self, found: Pods, count: int) -> None:
+        if count != found.wanted:
+            found.before = min(self._ready(found), count)
+            found.wanted, found.since = count, self.now
+
+    # What a story reads
+
+    @property
+    def phase(self) -> Phase | None:
+        return self.status.phase
+
+    @property
+    def stage(self) -> Stage:
+        return self.status.stage
+
+    def count(self, revision: str) -> int:
+        """Pods asked for."""
+        found = self.pods.get(f"shop-{revision}")
+        return found.wanted if found else 0
+
+    def condition(self, kind: str) -> str:
+        return next(each.status for each in self.status.conditions if each.type == kind)
+
+    def reasons(self) -> list[str]:
+        return [event.reason for event in self.events]
+
+    def __str__(self) -> str:
+        pods = {each.hash: (each.wanted, self._ready(each), each.scale_down_at) for each in self.pods.values()}
+        return (
+            f"{self.now:%H:%M:%S} {self.status.stage} step {self.status.current_step_index} {self.status.phase} "
+            f"weight {self.weight} of {self.status.canary.desired_weight} stable->{self.stable.hash} "
+            f"canary->{self.canary.hash} pods {pods}: {self.status.message}"
+        )
+
+
+def steady(asked: RolloutSpec, revision: str = "v1", **more: Any) -> World:
+    """A world in which `revision` was deployed and is Healthy."""
+    world = World(asked, replicas=asked.replicas or 1, **more)
+    world.push(revision)
+    world.run(lambda world: world.phase is Phase.HEALTHY)
+    world.quiet()
+    return world
+
+
+def says(outcome: Outcome, reason: str = "because the test says so") -> Callable[[World], Evidence]:
+    """A judge that always says the same of the step under way."""
+
+    def judge(world: World) -> Evidence:
+        if world.spec is None or world.status.step_effect_since is None:
+            return Evidence(Outcome.UNDECIDED)
+        key = schedule.evidence_key(world.spec.strategy.canary.steps, world.status.current_step_index)
+        return Evidence(outcome, reason, key)
+
+    return judge
+
+
+def needed(world: World, percent: int) -> int:
+    """Canary pods that `percent` needs."""
+    return max(arithmetic.canary(percent, world.replicas), 1)
