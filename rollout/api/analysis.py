@@ -14,22 +14,28 @@ from rollout.api.margin import Margin, Unit
 from rollout.api.meta import ObjectCondition, ObjectMeta
 from rollout.api.parsing import Kind, parse
 from rollout.api.rollout import Argument
-from rollout.api.selectors import are_matchers, is_selector, unknown_placeholders
+from rollout.api.selectors import are_matchers, is_selector, placeholders, unknown_placeholders
 from rollout.api.unsupported import ANALYSIS_TEMPLATE
 
 EDGES_LIMIT = 3
 METRICS_LIMIT = 32
 
 
+_QUOTES = "; placeholders stand in double quotes"
+
+
 def _selector(text: str) -> str:
     if not is_selector(text):
-        raise ValueError('must be a metric selector such as requests_total{code=~"5.."}, not an expression')
+        example = 'must be a metric selector such as requests_total{code=~"5.."}, not an expression'
+        raise ValueError(example + _QUOTES * bool(placeholders(text)))
     return text
 
 
 def _matchers(text: str) -> str:
     if not are_matchers(text):
-        raise ValueError('must be matchers such as service="shop-canary"')
+        raise ValueError(
+            'must be matchers such as service="shop-canary"' + _QUOTES * bool(placeholders(text))
+        )
     return text
 
 

@@ -7,7 +7,10 @@ themselves.
 import re
 from collections.abc import Iterator, Mapping
 
-_TEXT = r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)"""
+_FILLED = "\x00"
+"""Stands for a placeholder while the text around it is looked at."""
+
+_TEXT = rf"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n{_FILLED}]|\\.)*'|`[^`{_FILLED}]*`)"""
 _MATCHER = rf"[a-zA-Z_][a-zA-Z0-9_]*\s*(?:=~|!~|!=|=)\s*{_TEXT}"
 _MATCHERS = rf"{_MATCHER}(?:\s*,\s*{_MATCHER})*\s*,?"
 _MATCHERS_ALONE = re.compile(rf"\s*{_MATCHERS}\s*")
@@ -34,8 +37,8 @@ def are_matchers(text: str) -> bool:
 
 
 def _without_placeholders(text: str) -> str:
-    """With a letter for each placeholder: its value stands in a text or in a name, never for syntax."""
-    return _PLACEHOLDER.sub("x", text)
+    """With a mark for each placeholder: it fits between double quotes only, for which its value is escaped."""
+    return _PLACEHOLDER.sub(_FILLED, text)
 
 
 def placeholders(text: str) -> tuple[str, ...]:
@@ -54,7 +57,7 @@ def unknown_placeholders(text: str, args: frozenset[str]) -> Iterator[tuple[str,
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """`text` with each placeholder's value, escaped for the quoted text in which it stands.
+    """`text` with each placeholder's value, escaped for the double quotes in which it stands.
 
     Raises:
         KeyError: for a placeholder that has no value.
