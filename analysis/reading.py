@@ -144,7 +144,10 @@ def _needed(metric: Metric) -> str:
 
 
 def _tidied(arm: ArmSamples) -> ArmSamples:
-    return replace(arm, series={key: tuple(tidy(one) for one in some) for key, some in arm.series.items()})
+    tidied = {key: tuple(map(tidy, some)) for key, some in arm.series.items()}
+    return replace(
+        arm, series={key: tuple(one for one in some if one.samples) for key, some in tidied.items()}
+    )
 
 
 def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, context: Context) -> Reading:

@@ -180,15 +180,19 @@ def wald_limit(p_c: float, p_s: float, w: float, alpha: float) -> float:
         pytest.param(0.001, 0.002, 0.5, id="0.1 to 0.2 % at half"),
     ],
 )
-def test_a_regression_is_found_near_the_limit_of_what_is_possible(
-    p_s: float, p_c: float, share: float
-) -> None:
+def test_a_regression_is_found_near_what_is_possible(p_s: float, p_c: float, share: float) -> None:
     limit = wald_limit(p_c, p_s, share, 0.05)
     requests = max(int(limit / 40), 20)
     found = run(
-        HARM, NONE, steady(p_s), Margin(p_c / p_s - 1, 0.0), threshold=math.log(20), share=share, requests=requests,
+        HARM,
+        NONE,
+        steady(p_s),
+        Margin(p_c / p_s - 1, 0.0),
+        threshold=math.log(20),
+        share=share,
+        requests=requests,
         runs=400,
-    )  # fmt: skip
+    )
     assert np.median(found.crossed) * requests <= 1.45 * limit
 
 

@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from truth import Process, Target
+
+from analysis import (
+    ArmSamples,
+    Context,
+    Counts,
+    Metric,
+    Pair,
+    Proportion,
+    Rate,
+    Reading,
+    Samples,
+    Series,
+    Slo,
+    Status,
+    lookback,
+    read,
+)
+from analysis.evidence import to_ms
+
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+ERRORS = Metric("errors", Proportion("bad", "total"))
+LATENCY = Metric("latency", Slo("buckets", (0.1, 0.3)))
+RESTARTS = Metric("restarts", Rate("restarts_total"))
+CONTEXT = Context(began=START, interval=timedelta(seconds=15))
+
+
+def second(k: float) -> datetime:
+    return START + timedelta(seconds=k)
+
+
+def counter(*values: float, pod: str = "a", first: float = -15, every: float = 15, **labels: str) -> Series:
+    """One sample every 15 s, the first before the cut."""
+    samples = ((to_ms(second(first + every * k)), value) for k, value in enumerate(values))
+    return Series({"job": "shop", "instance": pod, "pod": pod, **labels}, tuple(samples))
+
+
+def arm(**series: Any) -> ArmSamples:
+    return ArmSamples({key: some if isinstance(some, tuple) else (some,) for key, some in series.items()})
+
+
+def look(
+    canary: ArmSamples,
+    stable: ArmSamples,
+    metric: Metric = ERRORS,
+    *,
+    cut: float = 0,
+    until: float = 35,
+    **about: Any,
+) -> Reading:
+    context = Context(**{"began": START, "interval": timedelta(seconds=15), **about})
+    return read(
+        metric,
+        Samples(canary, stable, second(cut) - timedelta(minutes=5)),
+        second(cut),
+        second(until),
+        context,
+    )
+
+
+CANARY = arm(total=counter(100, 200, 300, 400), bad=counter(1, 2, 4, 9))
+STABLE = arm(total=counter(900, 1800, 2700, 3600, pod="s"), bad=counter(9, 18, 27, 36, pod="s"))
+
+
+def test_both_arms_are_counted_over_the_same_interval() -> None:
+    reading = look(CANARY, STABLE)
+    assert reading.status is Status.OK
+    assert (reading.since, reading.until) == (second(0), second(35))
+    assert reading.counts == (Pair(Counts(7, 200), Counts(18, 1800)),)
+    assert reading.interval == timedelta(seconds=15)
+    assert reading.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("canary", "stable", "status", "said"),
+    [
+        pytest.param(
+            arm(total=()), arm(total=()), Status.NO_DATA, "no series for total in either", id="no series"
+        ),
+        pytest.param(arm(total=()), STABLE, Status.NO_DATA, "only stable has series", id="only stable"),
+        pytest.param(
+            CANARY, arm(total=()), Status.NO_DATA, "only the canary has series", id="only the canary"
+        ),
+        pytest.param(
+            arm(total=counter(math.nan, math.nan, math.nan, math.nan)),
+            STABLE,
+            Status.NO_DATA,
+            "only stable",
+            id="nothing but NaN is no series",
+        ),
+        pytest.param(
+            arm(total=counter(100, 100, 100, 100)),
+            STABLE,
+            Status.WAITING,
+            "no events of canary",
+            id="a silent canary",
+        ),
+        pytest.param(
+            CANARY,
+            arm(total=counter(9, 9, 9, 9, pod="s")),
+            Status.WAITING,
+            "no events of stable",
+            id="silent stable",
+        ),
+        pytest.param(
+            arm(total=counter(100, -1, 300, 400)), STABLE, Status.ERROR, "value -1", id="a negative counter"
+        ),
+        pytest.param(
+            arm(total=counter(1, 2, 2.0**60, 2.0**60)),
+            STABLE,
+            Status.ERROR,
+            "1.15292e\\+18",
+            id="a counter too large",
+        ),
+        pytest.param(
+            arm(total=counter(100, 110, 120, 130), bad=counter(1, 2, 100, 101)),
+            STABLE,
+            Status.ERROR,
+            "99 bad events of 20",
+            id="more bad events than events",
+        ),
+    ],
+)
+def test_what_is_no_evidence_is_told_by_its_cause(
+    canary: ArmSamples, stable: ArmSamples, status: Status, said: str
+) -> None:
+    reading = look(canary, stable)
+    assert (reading.status, reading.counts, reading.until) == (status, (), second(0))
+    assert said.replace("\\", "") in reading.cause
+
+
+def test_an_arm_without_events_is_waited_for_so_that_no_look_holds_one_arm_alone() -> None:
+    silent = arm(total=counter(100, 100, 100, 100, 200, 200, 200))
+    stable = arm(total=counter(900, 1800, 2700, 3600, 4500, 5400, 6300, pod="s"))
+    assert look(silent, stable, until=30).status is Status.WAITING
+    later = look(silent, stable, until=45)
+    assert later.counts == (Pair(Counts(0, 100), Counts(0, 2700)),)
+
+
+def test_waiting_for_an_arm_ends() -> None:
+    silent = arm(total=counter(*[100] * 8))
+    stable = arm(total=counter(*range(900, 9000, 900), pod="s"))
+    reading = look(silent, stable, until=75)
+    assert reading.status is Status.OK
+    assert reading.counts[0].canary == Counts(0, 0)
+    assert reading.cause == "no events of canary since the last look"
+
+
+def test_no_bad_series_means_no_bad_events_yet() -> None:
+    reading = look(arm(total=CANARY.series["total"]), STABLE)
+    assert reading.counts[0].canary == Counts(0, 200)
+
+
+def test_a_first_error_counts_although_its_series_is_new() -> None:
+    fresh = arm(total=counter(100, 200, 300, 400), bad=counter(2, 2, first=15, code="500"))
+    reading = look(fresh, STABLE)
+    assert reading.counts[0].canary == Counts(2, 200)
+
+
+def test_a_canary_pod_that_started_inside_the_rollout_counts_from_zero() -> None:
+    late = arm(total=counter(40, 80, first=15))
+    assert look(late, STABLE, started={"a": second(3)}).counts[0].canary == Counts(0, 80)
+    rebased = look(late, STABLE)
+    assert rebased.counts[0].canary == Counts(0, 40)
+    assert rebased.notes == (
+        "1 series without a value before the cut began anew: earlier events are not counted",
+    )
+
+
+def test_what_is_out_of_reach_is_given_up_and_said() -> None:
+    many = [float(k) for k in range(200)]
+    reading = look(
+        arm(total=counter(*many)), arm(total=counter(*many, pod="s")), until=2000, reach=timedelta(minutes=10)
+    )
+    assert reading.since == second(0)
+    assert reading.counts[0].canary.total == 40
+    assert reading.notes[-1] == "1400 s before it were not counted: out of reach"
+
+
+def test_the_clock_that_stands_before_the_cut_reads_nothing() -> None:
+    assert look(CANARY, STABLE, cut=30, until=10).status is Status.WAITING
+
+
+def test_a_source_that_serves_only_old_samples_does_not_move_the_cut() -> None:
+    reading = look(CANARY, STABLE, cut=60, until=600)
+    assert reading.status is Status.WAITING
+    assert "no scrape" in reading.cause
+
+
+def histogram(pod: str, *rows: tuple[float, float, float], **labels: str) -> tuple[Series, ...]:
+    return tuple(
+        counter(*(row[place] for row in rows), pod=pod, le=le, **labels)
+        for place, le in enumerate(("0.1", "0.3", "+Inf"))
+    )
+
+
+FAST = histogram("s", (0, 0, 0), (80, 95, 100), (160, 190, 200), (240, 285, 300))
+
+
+def test_each_edge_counts_the_slower_requests() -> None:
+    slow = histogram("a", (0, 0, 0), (5, 8, 10), (10, 16, 20), (15, 24, 30))
+    reading = look(arm(buckets=slow), arm(buckets=FAST), LATENCY)
+    assert reading.counts == (
+        Pair(Counts(10, 20), Counts(40, 200)),
+        Pair(Counts(4, 20), Counts(10, 200)),
+    )
+
+
+def test_histograms_of_several_handlers_add_up() -> None:
+    rows = ((0, 0, 0), (5, 8, 10), (10, 16, 20), (15, 24, 30))
+    both = (*histogram("a", *rows, path="/"), *histogram("a", *rows, path="/cart"))
+    assert look(arm(buckets=both), arm(buckets=FAST), LATENCY).counts[0].canary == Counts(20, 40)
+
+
+@pytest.mark.parametrize(
+    ("buckets", "said"),
+    [
+        pytest.param(
+            histogram("a", (0, 0, 0), (5, 8, 10), (6, 20, 12), (6, 20, 14)),
+            "12 requests up to 0.3 but 4 up to inf",
+            id="buckets that shrink",
+        ),
+        pytest.param(
+            tuple(one for one in FAST if one.labels["le"] != "0.3"),
+            "no bucket with the edge 0.3",
+            id="a missing edge",
+        ),
+        pytest.param((counter(1, 2, 3, 4),), "no usable `le`", id="no histogram at all"),
+        pytest.param((counter(1, 2, 3, 4, le="fast"),), "no usable `le`", id="an edge that is no number"),
+    ],
+)
+def test_a_histogram_that_cannot_be_is_an_error(buckets: tuple[Series, ...], said: str) -> None:
+    reading = look(arm(buckets=buckets), arm(buckets=FAST), LATENCY)
+    assert reading.status is Status.ERROR
+    assert said in reading.cause
+
+
+def test_restarts_are_counted_by_pod_hours() -> None:
+    hours = {"every": 1800, "first": 0}
+    reading = look(
+        arm(events=counter(0, 1, 3, **hours)),
+        arm(events=(counter(5, 5, 5, pod="s", **hours), counter(0, 0, 1, pod="t", **hours))),
+        RESTARTS,
+        until=3600,
+        reach=timedelta(hours=2),
+    )
+    assert reading.counts == (Pair(Counts(3, 1.0), Counts(1, 2.0)),)
+
+
+def test_the_lookback_follows_the_scrape_interval_within_bounds() -> None:
+    assert lookback(timedelta(seconds=1)) == timedelta(minutes=1)
+    assert lookback(timedelta(seconds=10)) == timedelta(seconds=200)
+    assert lookback(timedelta(minutes=1)) == timedelta(minutes=5)
+
+
+# What is read look by look, while scrapes show up late, is what was there.
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[list[Target], list[int], list[int]]:
+    """Two to four targets with phases and delays of their own, and the times at which someone looks."""
+    targets, delays = [], []
+    for place in range(draw(st.integers(2, 4))):
+        phase, delay = draw(st.integers(0, 999)), draw(st.integers(0, 900))
+        times = draw(st.lists(st.integers(0, 30_000), max_size=25))
+        process = Process(-5_000, 60_000, tuple(sorted((at, "2") for at in times)), frozenset("2"))
+        targets.append(Target(f"pod{place}", (process,), tuple(range(-3_000 + phase, 40_000, 1_000))))
+        delays.append(delay)
+    looks = sorted(draw(st.sets(st.integers(0, 35_000), min_size=1, max_size=20)))
+    return targets, delays, looks
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(worlds())
+def test_looks_while_scrapes_show_up_late_add_up_to_the_truth(
+    world: tuple[list[Target], list[int], list[int]],
+) -> None:
+    """Each look sees what has shown up by then; nothing is lost at a cut and nothing counted twice."""
+    targets, delays, looks = world
+    metric = Metric("all", Proportion("b", "t"))
+    context = Context(began=START, interval=timedelta(seconds=1), patience=timedelta(0))
+    base = to_ms(START)
+    cut, total = START, Pair()
+    for now in [*looks, 39_000]:
+        arms: list[list[Series]] = [[], []]
+        for place, (target, delay) in enumerate(zip(targets, delays, strict=True)):
+            for one in target.series("2", -10_000, now - delay):
+                shifted = tuple((at + base, value) for at, value in one.samples)
+                arms[place % 2].append(Series(one.labels, shifted))
+        reach = START - timedelta(seconds=10)
+        samples = Samples(arm(total=tuple(arms[0])), arm(total=tuple(arms[1])), reach)
+        reading = read(metric, samples, cut, START + timedelta(milliseconds=now), context)
+        if reading.status is Status.OK:
+            assert reading.since == cut < reading.until
+            cut, total = reading.until, total + reading.counts[0]
+    end = to_ms(cut) - base
+    assert end > 37_000
+    for place, counts in enumerate((total.canary, total.stable)):
+        assert counts.total == sum(t.truth("2", 0, end, -10_000, 0) for t in targets[place::2])
+
+
+def test_every_millisecond_may_be_a_cut() -> None:
+    """Cuts anywhere between scrapes, whole numbers of milliseconds: the parts are the whole."""
+    cuts = [0, 0.001, 14.999, 15, 15.001, 29.5, 30]
+    parts = Pair()
+    for a, b in pairwise(cuts):
+        reading = look(CANARY, STABLE, cut=a, until=b, patience=timedelta(0))
+        parts += reading.counts[0]
+    assert (parts,) == look(CANARY, STABLE, until=30).counts
