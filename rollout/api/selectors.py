@@ -37,7 +37,7 @@ def are_matchers(text: str) -> bool:
 
 
 def _without_placeholders(text: str) -> str:
-    """With a mark for each placeholder: it fits between double quotes only, for which its value is escaped."""
+    """With a mark for each placeholder; it fits in double quotes only, for which its value is escaped."""
     return _PLACEHOLDER.sub(_FILLED, text)
 
 
