@@ -43,9 +43,7 @@ class Settings:
     prometheus: str = ""
     """The Prometheus of metrics that name none."""
     prometheus_allowed: tuple[str, ...] = ()
-    """URL prefixes that a template may name; empty allows any where `namespace` is set, else only
-    `prometheus`.
-    """
+    """URL prefixes that a template may name; empty allows any."""
     measure_lag: timedelta = timedelta(seconds=1)
     """How long after a scrape its samples are taken for complete."""
     measurements_at_once: int = 8

@@ -1,7 +1,7 @@
 """Git's Services and routes with the live hash and the live weights in them. Pure.
 
-`rules`, `backendRefs` and a Service's `selector` are atomic: Git's objects, written raw, would undo a rollback
-or let both versions' pods into one Service.
+`rules`, `backendRefs` and a Service's `selector` are atomic: Git's objects, written raw, would undo a
+rollback or let both versions' pods into one Service.
 """
 
 import json

@@ -1,7 +1,8 @@
 """One queue of keys: single flight a key, back-off a key, a bounded number of turns at once.
 
-Waking a key that is under way runs it once more afterwards, however often it was woken; a key that sleeps until a time
-is woken early by `wake`. The queue holds nothing but keys: a lost wake-up costs a delay, never a decision.
+Waking a key that is under way runs it once more afterwards, however often it was woken; a key that sleeps
+until a time is woken early by `wake`. The queue holds keys alone: a lost wake-up costs a delay, never a
+decision.
 """
 
 import asyncio
@@ -120,7 +121,7 @@ class Queue:
             wait = max(error.after.total_seconds(), self._backoff(slot))
             log.info("%s: %s; trying again in %.1f s", key, error, wait)
             self.wake_in(key, wait)
-        except Exception:  # noqa: BLE001 -- a defect in one turn must not stop the others; it is logged whole and retried
+        except Exception:
             slot.failures += 1
             log.exception("%s: the turn failed", key)
             self.wake_in(key, self._backoff(slot))

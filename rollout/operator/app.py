@@ -1,0 +1,212 @@
+"""The process: what is there is put together, run until it is told to stop, and taken apart in order."""
+
+import asyncio
+import logging
+import os
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import kopf
+
+from analysis.sources import Source
+from rollout.api.errors import Retry, Stalled
+from rollout.execute import Executor
+from rollout.git.environment import GitPolicy
+from rollout.git.mirror import Mirrors
+from rollout.gitops import GitOps
+from rollout.kube.client import Kube
+from rollout.kube.discovery import Discovery
+from rollout.kube.errors import NotServed
+from rollout.kube.login import login
+from rollout.kube.reflector import Change
+from rollout.measure import Measurer
+from rollout.observe import Observer
+from rollout.observe.caches import Caches
+from rollout.operator import waking
+from rollout.operator.queue import Key, Queue
+from rollout.operator.sources import Sources
+from rollout.reconcile import Reconciler
+from rollout.settings import Settings
+from rollout.telemetry import Metrics, log_to_stderr, serving
+
+log = logging.getLogger(__name__)
+
+LOCAL_SCHEMES = frozenset({"file", "git", "http"})
+CRD_WAIT_SECONDS = 2.0
+
+
+def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM or SIGINT.
+
+    Raises:
+        Stalled: it can't begin, and the message says what to do.
+    """
+    in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
+    form = settings.log_format
+    log_to_stderr(
+        "json" if form == "json" or (form == "auto" and in_cluster) else "plain", settings.log_level
+    )
+    asyncio.run(_until_told(settings))
+
+
+async def _until_told(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with operating(settings):
+        await stop.wait()
+        log.info("stopping")
+
+
+@asynccontextmanager
+async def operating(settings: Settings) -> AsyncIterator[Metrics]:
+    """The operator at work for as long as the context lasts; a failure of one of its parts ends it."""
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        configuration = await login(settings.kubeconfig, settings.context)
+        kube = await stack.enter_async_context(
+            Kube(configuration, seconds=settings.api_timeout.total_seconds(), on_request=metrics.request)
+        )
+        operator = Operator(kube, settings, metrics, stack)
+        port = await stack.enter_async_context(
+            serving(metrics, operator.alive, operator.ready, settings.metrics_host, settings.metrics_port)
+        )
+        log.info("serving /metrics, /healthz and /readyz on port %d", port)
+        await operator.start()
+        try:
+            yield metrics
+        finally:
+            await operator.stop()
+
+
+class Operator:
+    """All parts of one operator, wired."""
+
+    def __init__(self, kube: Kube, settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> None:
+        self._kube = kube
+        self._settings = settings
+        self._metrics = metrics
+        self._queue = Queue(self._turn, settings.turns_at_once)
+        self._caches = Caches(kube, settings.watched, self._changed)
+        self._sources = Sources(settings)
+        stack.callback(self._sources.close)
+        directory = settings.git_directory or stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="rollout-git-")
+        )
+        mirrors = Mirrors(Path(directory), _git_policy(settings), threads=settings.git_polls_at_once)
+        stack.push_async_callback(mirrors.close)
+        observer = Observer(kube, self._caches, settings.min_settle)
+        measurer = Measurer(self._source, settings.measure_lag)
+        self._reconciler = Reconciler(kube, observer, measurer, Executor(kube, measurer, metrics), _clock)
+        self._gitops = GitOps(
+            kube, mirrors, lambda *name: self._queue.exclusive(Key(waking.ROLLOUT, *name)), metrics, _clock
+        )
+        self._waker = waking.Waker(self._queue, observer.memory, self._gitops.notebook)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._kopf_stop = asyncio.Event()
+        self._kopf: asyncio.Task[None] | None = None
+        self._synced = False
+
+    async def start(self) -> None:
+        """Wait for the CRDs, fill the caches, then let kopf wake the queue."""
+        await self._wait_for_crds()
+        self._tasks = [asyncio.create_task(self._caches.run(), name="caches")]
+        await self._caches.synced()
+        self._synced = True
+        self._tasks.append(asyncio.create_task(self._queue.run(), name="queue"))
+        self._kopf = asyncio.create_task(self._watch(), name="kopf")
+        log.info("watching %s", self._settings.watched or "all namespaces")
+
+    async def stop(self) -> None:
+        """Our own tasks first: kopf waits for whatever else runs in its loop."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._kopf_stop.set()
+        if self._kopf is not None:
+            with suppress(asyncio.CancelledError):
+                await self._kopf
+
+    def alive(self) -> str:
+        """Empty while every part runs."""
+        parts = [*self._tasks, *([self._kopf] if self._kopf else [])]
+        dead = [task.get_name() for task in parts if task.done()]
+        return f"ended: {', '.join(dead)}" if dead else ""
+
+    def ready(self) -> str:
+        """Empty once the caches hold their first lists."""
+        return self.alive() or ("" if self._synced else "the caches are not filled yet")
+
+    async def _watch(self) -> None:
+        namespace = self._settings.watched
+        await kopf.operator(
+            registry=waking.registry(self._waker, self._connection),
+            settings=waking.settings(),
+            standalone=True,
+            clusterwide=namespace is None,
+            namespaces=[namespace] if namespace else [],
+            stop_flag=self._kopf_stop,
+        )
+
+    async def _connection(self) -> kopf.ConnectionInfo:
+        configuration = await login(self._settings.kubeconfig, self._settings.context)
+        return waking.connection(configuration)
+
+    async def _wait_for_crds(self) -> None:
+        discovery = Discovery(self._kube)
+        while True:
+            try:
+                for kind in ("Rollout", "AnalysisRun", "AnalysisTemplate", "GitSource"):
+                    await discovery.resource("progressive.delivery/v1alpha1", kind)
+                await discovery.resource("gateway.networking.k8s.io/v1", "HTTPRoute")
+            except (NotServed, Retry) as missing:
+                log.warning("%s; waiting (see `rollout crds` and the Gateway API's CRDs)", missing)
+                await asyncio.sleep(CRD_WAIT_SECONDS)
+            else:
+                return
+
+    def _changed(self, change: Change[Any]) -> None:
+        self._waker.changed(change)
+
+    async def _turn(self, key: Key) -> datetime | None:
+        began = time.monotonic()
+        outcome = "failed"
+        try:
+            again = await self._take(key)
+            outcome = "done"
+        except Retry:
+            outcome = "retry"
+            raise
+        except Stalled as stalled:
+            outcome = "stalled"
+            log.warning("%s: %s: %s", key, stalled.reason, stalled)
+            return _clock() + timedelta(seconds=5)
+        finally:
+            self._metrics.turn(key.kind, outcome, time.monotonic() - began)
+        return again
+
+    async def _take(self, key: Key) -> datetime | None:
+        if key.kind == waking.GIT_SOURCE:
+            return await self._gitops.turn(key.namespace, key.name)
+        again = await self._reconciler.turn(key.namespace, key.name)
+        latest = _clock() + self._settings.resync
+        return latest if again is None else min(again, latest)
+
+    def _source(self, address: str) -> Source:
+        return self._sources.at(address)
+
+
+def _git_policy(settings: Settings) -> GitPolicy:
+    schemes = frozenset(settings.git_schemes)
+    return GitPolicy(protocols=schemes, local_hosts=bool(schemes & LOCAL_SCHEMES))
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,112 @@
+"""What wakes whom: events of kopf and changes of the caches become keys in the queue, nothing else."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from rollout.api.base import Manifest
+from rollout.gitops.notes import Notebook
+from rollout.kube.reflector import Change
+from rollout.observe import Memory
+from rollout.operator.queue import Key, Queue
+
+ROLLOUT = "Rollout"
+GIT_SOURCE = "GitSource"
+_OF_A_REVISION = {"ReplicaSet": 1, "Pod": 2}
+"""How many parts of its name follow the Rollout's: `checkout-6c9f7d` and `checkout-6c9f7d-x2x4z`."""
+
+
+class Waker:
+    """Puts keys into the queue."""
+
+    def __init__(self, queue: Queue, memory: Memory, notebook: Notebook) -> None:
+        self._queue = queue
+        self._memory = memory
+        self._notebook = notebook
+
+    def changed(self, change: Change[Any]) -> None:
+        """Something that a Rollout may look at has changed."""
+        kind = change.resource.kind
+        if kind in _OF_A_REVISION:
+            self._rollout(change.namespace, change.name.rsplit("-", _OF_A_REVISION[kind])[0])
+        elif kind == "EndpointSlice":
+            told = change.after or change.before
+            self._users(change.namespace, "Service", told.service if told else "")
+        elif kind != "AnalysisRun":
+            self._users(change.namespace, kind, change.name)
+
+    def rollout_event(self, event: Any, body: Any) -> None:
+        """A Rollout was added, changed or deleted."""
+        rollout = _plain(body)
+        namespace, name = rollout["metadata"]["namespace"], rollout["metadata"]["name"]
+        if event.get("type") == "DELETED":
+            self._notebook.forget(namespace, name)
+        else:
+            for source in self._notebook.hear(rollout):
+                self._queue.wake(Key(GIT_SOURCE, *source))
+        self._rollout(namespace, name)
+
+    def source_event(self, body: Any) -> None:
+        """A GitSource was added, changed or deleted."""
+        metadata = body["metadata"]
+        self._queue.wake(Key(GIT_SOURCE, metadata["namespace"], metadata["name"]))
+
+    def _rollout(self, namespace: str, name: str) -> None:
+        self._queue.wake(Key(ROLLOUT, namespace, name))
+
+    def _users(self, namespace: str, kind: str, name: str) -> None:
+        for (space, rollout), claim in self._memory.claims.items():
+            if namespace in ("", space) and (kind, name) in claim.references:
+                self._rollout(space, rollout)
+
+
+Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
+
+
+def registry(waker: Waker, login: Login) -> kopf.OperatorRegistry:
+    """kopf's handlers: they wake and do nothing else, so kopf writes nothing to any object."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    async def _login(**_: Any) -> kopf.ConnectionInfo:
+        return await login()
+
+    @kopf.on.event("progressive.delivery", "v1alpha1", "rollouts", registry=handlers)
+    def _rollout(event: Any, body: Any, **_: Any) -> None:
+        waker.rollout_event(event, body)
+
+    @kopf.on.event("progressive.delivery", "v1alpha1", "gitsources", registry=handlers)
+    def _source(body: Any, **_: Any) -> None:
+        waker.source_event(body)
+
+    return handlers
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf as a watch stream: no Events of its own, no scan for what is not ours."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False
+    chosen.scanning.disabled = True
+    chosen.peering.standalone = True
+    chosen.watching.server_timeout = 300
+    return chosen
+
+
+def _plain(body: Any) -> Manifest:
+    plain: Manifest = dict(body)
+    return plain
+
+
+def connection(configuration: Configuration) -> kopf.ConnectionInfo:
+    """The official client's credentials in kopf's words."""
+    bearer = str((configuration.api_key or {}).get("BearerToken") or "")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        token=bearer.removeprefix("Bearer ") or None,
+    )
