@@ -157,12 +157,14 @@ def _labelled(metadata: Mapping[str, Any], revision_hash: str) -> dict[str, Any]
 
 
 def _annotations(revision: Revision, replicas: int) -> dict[str, str]:
-    return {
+    """Marks; what the revision does not say is left as it is."""
+    marks = {
         REVISION: str(revision.number),
         IDENTITY: revision.identity,
         ATTEMPT: revision.attempt,
         DESIRED_REPLICAS: str(replicas),
     }
+    return {name: value for name, value in marks.items() if value}
 
 
 def _owner(rollout: Manifest) -> dict[str, Any]:

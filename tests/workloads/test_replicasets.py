@@ -103,6 +103,12 @@ def test_patch_without_a_time_removes_it_and_with_a_revision_marks_anew() -> Non
     }
 
 
+def test_a_mark_that_the_revision_does_not_say_is_left_as_it_is() -> None:
+    patch = replicasets.patch(replicasets.read(live()), 4, revision=Revision("6c9f7d", 5))
+    assert "progressive.delivery/template" not in patch["metadata"]["annotations"]
+    assert patch["metadata"]["annotations"]["progressive.delivery/revision"] == "5"
+
+
 def test_the_time_that_patch_writes_is_read_back_the_same() -> None:
     when = AT + timedelta(microseconds=1500)
     assert (
