@@ -13,6 +13,7 @@ from typing import Any
 from rollout.git.documents import Document, Malformed, Path, Position, parse_documents
 from rollout.git.errors import FileProblem, ManifestsRefused
 from rollout.git.revision import Blob
+from rollout.git.shape import SERVER_OWNED, complaints
 
 __all__ = ["Manifest", "Parser", "Position", "apply_order", "parse"]
 
@@ -174,7 +175,7 @@ def _manifests(
         problems += _kustomization(path, document)
         return
     for prefix, body in _flatten(document.body):
-        found = list(_wrong(body, namespace, cluster_scoped))
+        found = list(complaints(body, namespace, cluster_scoped))
         for at, message in found:
             problems.append(FileProblem(path, *_nearest(document.positions, (*prefix, *at)), message))
         if not found:
@@ -201,63 +202,10 @@ def _flatten(body: Any) -> Iterator[tuple[Path, Any]]:
 
 def _placed(body: dict[str, Any], namespace: str) -> dict[str, Any]:
     """The body with its namespace, without the empty fields that generators leave."""
-    metadata = {key: value for key, value in body["metadata"].items() if key not in _SERVER_OWNED}
+    metadata = {key: value for key, value in body["metadata"].items() if key not in SERVER_OWNED}
     if namespace:
         metadata["namespace"] = namespace
     return {**{key: value for key, value in body.items() if key != "status"}, "metadata": metadata}
-
-
-_API_VERSION = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?")
-_KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
-_SERVER_OWNED = (
-    *("ownerReferences", "finalizers", "managedFields", "uid", "resourceVersion", "generateName"),
-    *("deletionTimestamp", "deletionGracePeriodSeconds", "creationTimestamp", "generation", "selfLink"),
-)
-
-_Wrong = Iterator[tuple[Path, str]]
-
-
-def _wrong(body: Any, namespace: str, cluster_scoped: frozenset[tuple[str, str]]) -> _Wrong:
-    """What keeps a document from being an object of this source: field and message."""
-    if not isinstance(body, dict):
-        yield (
-            (),
-            "a manifest is a mapping with apiVersion, kind and metadata; keep other files outside spec.path",
-        )
-        return
-    for name, form in (("apiVersion", _API_VERSION), ("kind", _KIND)):
-        given = body.get(name)
-        if not isinstance(given, str) or not form.fullmatch(given):
-            yield (name,), f"{name} is missing or not one; keep files that are no manifests outside spec.path"
-            return
-    if body["kind"].endswith("List") and isinstance(body.get("items"), list):
-        yield ("kind",), f"a {body['kind']} can't be applied here: write its items as documents of their own"
-        return
-    if "sops" in body:
-        yield ("sops",), "the file is encrypted with SOPS, which is not decrypted here"
-    if body.get("status"):
-        yield ("status",), "status is written by controllers: remove it"
-    if not isinstance(body.get("metadata"), dict):
-        yield ("metadata",), "metadata with a name is missing"
-        return
-    in_cluster = (body["apiVersion"].rpartition("/")[0], body["kind"]) in cluster_scoped
-    yield from _wrong_metadata(body["metadata"], "" if in_cluster else namespace)
-
-
-def _wrong_metadata(metadata: dict[str, Any], namespace: str) -> _Wrong:
-    for owned in _SERVER_OWNED:
-        if metadata.get(owned):
-            yield ("metadata", owned), f"metadata.{owned} is the API server's or another owner's: remove it"
-    name = metadata.get("name")
-    if not isinstance(name, str) or not name:
-        yield ("metadata", "name"), "metadata.name is missing or not text (quote it if it is a number)"
-    elif name in {".", ".."} or "/" in name or "%" in name or len(name) > 253:
-        yield ("metadata", "name"), f"metadata.name: {name[:80]!r} is not a name"
-    given = metadata.get("namespace")
-    if given is not None and given != namespace:
-        place = f"namespace {namespace!r}" if namespace else "no namespace, being cluster-scoped"
-        found = str(given)[:80]
-        yield ("metadata", "namespace"), f"this source applies to {place}, not to {found!r}: remove it"
 
 
 def _kustomization(path: str, document: Document) -> Iterator[FileProblem]:
@@ -274,13 +222,8 @@ def _duplicates(manifests: list[Manifest]) -> Iterator[FileProblem]:
     for manifest in manifests:
         before = first.setdefault(manifest.key, manifest)
         if before is not manifest:
-            where = f"{before.path}:{before.line}"
-            yield FileProblem(
-                manifest.path,
-                manifest.line,
-                manifest.column,
-                f"{manifest} is already given at {where}: keep one of them",
-            )
+            message = f"{manifest} is already given at {before.path}:{before.line}: keep one of them"
+            yield FileProblem(manifest.path, manifest.line, manifest.column, message)
 
 
 _TOKEN = re.compile(r"\.?([^.\[\]]+)|\[([^\]]*)\]")

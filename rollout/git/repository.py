@@ -1,49 +1,36 @@
 """A bare repository on disk and the only way git is started in it: the one module that imports GitPython.
 
 git gets nothing of our environment, no hooks, no helpers, no prompt, a size limit, and a process group of its
-own that is killed as a whole when time is up. Credentials live in files that exist only while the server is
-being asked: never in arguments, environment, URL or the mirror's configuration.
+own that is killed as a whole when time is up.
 """
 
 import os
+import re
 import selectors
-import shlex
 import shutil
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
+from typing import BinaryIO, cast
 
-os.environ.setdefault(
-    "GIT_PYTHON_REFRESH", "quiet"
-)  # importing must not need the git binary; starting it does
+# Importing must not need the git binary; starting it does.
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 from git import Git
 from git.exc import GitCommandNotFound
 
 from rollout.api.errors import Retry, Stalled
 from rollout.git.credential import Credential
-from rollout.git.remote import DEFAULT_PROTOCOLS, Remote, explain
+from rollout.git.environment import PREFIX, GitPolicy, command_line, private_environment
+from rollout.git.remote import Remote, explain
 
-
-@dataclass(frozen=True, slots=True)
-class GitPolicy:
-    """What an operator lets Git do; the defaults are for production."""
-
-    protocols: frozenset[str] = DEFAULT_PROTOCOLS
-    """`file`, `git` and `http` only where a sandbox or a test asks for them."""
-    local_hosts: bool = False
-    timeout: timedelta = timedelta(seconds=60)
-    fetch_bytes: int = 512 << 20
-    """The largest file, that is the largest pack, that git may write."""
-    output_bytes: int = 48 << 20
-    """The most that one command may print."""
+OLDEST_GIT = (2, 32)
+"""The first that reads GIT_CONFIG_GLOBAL, without which no credential arrives."""
 
 
 class CommandFailed(Exception):  # noqa: N818 -- named by what happened
@@ -71,22 +58,19 @@ class Repository:
     def run(self, *words: str, stdin: bytes = b"", max_output: int | None = None) -> bytes:
         """Run a git command that asks no server; its output. Raises `CommandFailed`, `Retry` if too slow."""
         self._prepare()
-        with _private_directory(self.directory) as private:
-            return self._execute(private, words, {}, stdin, max_output)
+        with private_environment(self.directory) as environment:
+            return self._execute(environment, words, stdin, max_output)
 
     def ask(self, remote: Remote, credential: Credential, *words: str) -> bytes:
-        """Run a git command that talks to the remote, with the credential; raises `Retry` or `Stalled`."""
-        if remote.scheme == "ssh" and not credential.identity:
-            raise Stalled(
-                "InvalidCredential", "an ssh:// URL needs a Secret with `identity` and `known_hosts`"
-            )
-        if credential.identity and remote.scheme != "ssh":
-            raise Stalled("InvalidCredential", f"an SSH key is of no use for a {remote.scheme}:// URL")
+        """Run a git command that talks to the remote; its output.
+
+        Raises `Retry` or `Stalled`, and `CommandFailed` for a push of which a ref was refused.
+        """
+        _check_way(remote, credential)
         self._prepare()
-        with _private_directory(self.directory) as private:
-            extra = _write_credential(private, remote, credential)
+        with private_environment(self.directory, remote, credential) as environment:
             try:
-                return self._execute(private, words, extra, b"", None)
+                return self._execute(environment, words)
             except CommandFailed as failure:
                 self._sweep()
                 if failure.output:  # a push says on its output which ref was refused
@@ -94,7 +78,7 @@ class Repository:
                 raise explain(failure.complaint) from failure
 
     def discard(self) -> None:
-        """Throw the mirror away; the next command begins with an empty one."""
+        """Throw the repository away; the next command begins with an empty one."""
         shutil.rmtree(self.directory, ignore_errors=True)
         self._ready = False
 
@@ -114,53 +98,48 @@ class Repository:
         self._stop.wait(seconds)
 
     def _prepare(self) -> None:
-        """Create the mirror if need be, and remove what a killed operator left (we are alone here)."""
+        """Create the repository if need be, and remove what a killed operator left (we are alone here)."""
         if self._ready:
             return
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory.chmod(0o700)
-        for leftover in self.directory.glob("private-*"):
+        for leftover in self.directory.glob(f"{PREFIX}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         self._sweep()
+        with private_environment(self.directory) as environment:
+            self._execute(environment, ("init", "--quiet", "--bare", "--template=", "--", str(self._bare)))
         self._ready = True
-        try:
-            self.run("init", "--quiet", "--bare", "--", str(self._bare))
-        except BaseException:
-            self._ready = False
-            raise
 
     def _sweep(self) -> None:
-        """Remove locks and half-written packs of a killed git; they would block or fill the mirror."""
+        """Remove locks and half-written packs of a killed git; they would block or fill the repository."""
         for leftover in (*self._bare.rglob("*.lock"), *self._bare.glob("objects/**/tmp_*")):
             with suppress(OSError):
                 leftover.unlink()
 
     def _execute(
         self,
-        private: Path,
+        environment: Mapping[str, str],
         words: tuple[str, ...],
-        extra: dict[str, str],
-        stdin: bytes,
-        max_output: int | None,
+        stdin: bytes = b"",
+        max_output: int | None = None,
     ) -> bytes:
-        command = [*_clean_environment(private, self.policy, extra), *_size_limit(self.policy), "git", *words]
-        with tempfile.TemporaryFile(dir=private) as source:
+        with tempfile.TemporaryFile(dir=self.directory) as source:
             source.write(stdin)
             source.seek(0)
-            child = self._start(command, source)
+            child = self._start(command_line(environment, self.policy, words), cast("BinaryIO", source))
         try:
             output, complaint = self._drain(child, max_output or self.policy.output_bytes)
         finally:
             with self._guard:
                 self._child = None
             _close(child)
-        if child.returncode != 0:
-            if self._stop.is_set():
-                raise Retry("git was stopped")
-            raise CommandFailed(child.returncode, output, complaint.decode(errors="replace"))
-        return output
+        if child.returncode == 0:
+            return output
+        if self._stop.is_set():
+            raise Retry("git was stopped")
+        raise CommandFailed(child.returncode, output, complaint.decode(errors="replace"))
 
-    def _start(self, command: list[str], source: object) -> "Popen[bytes]":
+    def _start(self, command: list[str], source: BinaryIO) -> "Popen[bytes]":
         with self._guard:
             if self._stop.is_set():
                 raise Retry("git was stopped")
@@ -171,7 +150,7 @@ class Repository:
                 )
             except GitCommandNotFound as missing:
                 raise Stalled("GitMissing", "git can't be started: install git 2.32 or later") from missing
-            # GitPython's wrapper ends its process when collected; we end the whole group, in `_close`.
+            # GitPython's wrapper would end its process when collected; `_close` ends the whole group.
             child: Popen[bytes] = started.proc
             started.proc = None
             self._child = child
@@ -212,98 +191,21 @@ class Repository:
         self._sweep()
 
 
-def _clean_environment(private: Path, policy: GitPolicy, extra: dict[str, str]) -> list[str]:
-    """`env -i` and all that git may know; GitPython's own `env` can only add to ours."""
-    (private / "gitconfig").touch(mode=0o600)
-    if not (private / "gitconfig").stat().st_size:
-        (private / "gitconfig").write_text(_CONFIG)
-    git = shutil.which("git")
-    path = dict.fromkeys([str(Path(git).parent) if git else "/usr/bin", "/usr/bin", "/bin"])
-    environment = {
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": str(private / "gitconfig"),
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_LITERAL_PATHSPECS": "1",
-        "GIT_ALLOW_PROTOCOL": ":".join(sorted(policy.protocols)),
-        "HOME": str(private),
-        "LC_ALL": "C",
-        "PATH": ":".join(path),
-        **extra,
-    }
-    return ["env", "-i", *(f"{key}={value}" for key, value in environment.items())]
+def check_git() -> str:
+    """The version of git, for the log at start; raises `Stalled(GitMissing)` if it is missing or too old."""
+    with tempfile.TemporaryDirectory() as directory:
+        said = Repository(Path(directory) / "probe", GitPolicy()).run("version").decode().strip()
+    version = re.search(r"(\d+)\.(\d+)", said)
+    if version is None or (int(version[1]), int(version[2])) < OLDEST_GIT:
+        raise Stalled("GitMissing", f"{said} is too old: install git 2.32 or later")
+    return said
 
 
-def _size_limit(policy: GitPolicy) -> list[str]:
-    return ["prlimit", f"--fsize={policy.fetch_bytes}", "--"] if shutil.which("prlimit") else []
-
-
-_CONFIG = """\
-[safe]
-	directory = *
-[core]
-	hooksPath = /dev/null
-	symlinks = false
-[gc]
-	auto = 0
-[maintenance]
-	auto = false
-[fetch]
-	fsckObjects = true
-[submodule]
-	recurse = false
-[credential]
-	helper =
-[http]
-	followRedirects = initial
-	lowSpeedLimit = 1000
-	lowSpeedTime = 30
-[user]
-	name = rollout
-	email = rollout@progressive.delivery
-[advice]
-	pushUpdateRejected = false
-"""
-
-
-def _write_credential(private: Path, remote: Remote, credential: Credential) -> dict[str, str]:
-    """Write the credential to private files; the environment that names (and only names) them."""
-    lines = [_CONFIG]
-    if credential.authorization and remote.origin:
-        value = credential.authorization.replace("\\", "\\\\").replace('"', '\\"')
-        lines.append(f'[http "{remote.origin}"]\n\textraHeader = "Authorization: {value}"\n')
-        # After a redirect git asks the new address itself, header included: a redirect would hand it out.
-        lines.append("[http]\n\tfollowRedirects = false\n")
-    if credential.ca:
-        _write_private(private / "ca.crt", credential.ca)
-        lines.append(f'[http "{remote.origin}"]\n\tsslCAInfo = "{private / "ca.crt"}"\n')
-    _write_private(private / "gitconfig", "".join(lines).encode())
-    if not credential.identity:
-        return {}
-    _write_private(private / "identity", credential.identity.replace(b"\r\n", b"\n").rstrip(b"\n") + b"\n")
-    _write_private(private / "known_hosts", credential.known_hosts)
-    words = [
-        *("ssh", "-F", "/dev/null", "-i", str(private / "identity")),
-        *("-o", "IdentitiesOnly=yes", "-o", f"UserKnownHostsFile={private / 'known_hosts'}"),
-        *("-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
-    ]
-    return {"GIT_SSH_COMMAND": shlex.join(words)}
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-
-
-@contextmanager
-def _private_directory(parent: Path) -> Iterator[Path]:
-    """A directory only we can enter, gone when the command has ended."""
-    directory = Path(tempfile.mkdtemp(prefix="private-", dir=parent))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+def _check_way(remote: Remote, credential: Credential) -> None:
+    if remote.scheme == "ssh" and not credential.identity:
+        raise Stalled("InvalidCredential", "an ssh:// URL needs a Secret with `identity` and `known_hosts`")
+    if credential.identity and remote.scheme != "ssh":
+        raise Stalled("InvalidCredential", f"an SSH key is of no use for a {remote.scheme}:// URL")
 
 
 def _kill_group(child: "Popen[bytes]") -> None:

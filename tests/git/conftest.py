@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from rollout.git.environment import GitPolicy
 from rollout.git.mirror import Mirrors
-from rollout.git.repository import GitPolicy
 from rollout.git.tree import TreeLimits
 
 LOCAL = frozenset({"https", "ssh", "http", "git", "file"})

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout.git import notes
+from rollout.git.environment import GitPolicy
 from rollout.git.errors import NoteRefused
 from rollout.git.mirror import Mirrors
-from rollout.git.repository import GitPolicy
 
 
 def verdict(rollout: str = "shop/web", attempt: str = "a1", **more: object) -> bytes:
@@ -146,27 +146,42 @@ async def test_two_operators_writing_at_once_lose_nothing(tmp_path: Path, upstre
         await operator.close()
 
 
-async def test_a_writer_that_was_faster_is_built_upon(tmp_path: Path, upstream: Upstream) -> None:
-    """The race, made certain: the server's own hook writes a note between our look and our push."""
+@pytest.fixture
+def quick_note(upstream: Upstream) -> str:
+    """A commit on which another writer has a note ready, under refs/notes/quick on the server."""
     sha = upstream.commit({"a.yaml": "a: 1\n"})
     upstream.git("notes", "--ref=rollout", "add", "-m", "quick", sha)
     upstream.git("push", "--quiet", "origin", "refs/notes/rollout:refs/notes/quick")
-    mirrors = Mirrors(tmp_path / "m", GitPolicy(protocols=LOCAL))
+    return sha
+
+
+async def test_a_writer_that_was_faster_than_our_push_is_built_upon(
+    mirrors: Mirrors, upstream: Upstream, quick_note: str
+) -> None:
     mirror = mirrors.of(upstream.url, "shop/git")
-    await mirror.poll()
-    push, pushed = mirror._push, []
+    push = mirror._clone.push
 
-    def push_late(ref: str) -> bool:
-        if not pushed:
-            git(upstream.bare, "update-ref", "refs/notes/rollout", "refs/notes/quick")
-        pushed.append(push(ref))
-        return pushed[-1]
+    def push_too_late(ref: str) -> None:
+        git(upstream.bare, "update-ref", "refs/notes/rollout", "refs/notes/quick")
+        mirror._clone.push = push  # type: ignore[method-assign]
+        push(ref)
 
-    mirror._push = push_late  # type: ignore[method-assign]
-    await mirror.note(sha, verdict())
-    assert pushed == [False, True]
-    assert await mirror.read_note(sha) == b"quick\n" + verdict() + b"\n"
-    await mirrors.close()
+    mirror._clone.push = push_too_late  # type: ignore[method-assign]
+    await mirror.note(quick_note, verdict())
+    assert mirror.counts.pushes == 2
+    assert await mirror.read_note(quick_note) == b"quick\n" + verdict() + b"\n"
+
+
+async def test_a_writer_that_was_faster_while_the_server_took_our_push_is_built_upon(
+    mirrors: Mirrors, upstream: Upstream, quick_note: str, daemon: str
+) -> None:
+    hook = upstream.bare / "hooks" / "update"
+    hook.write_text('#!/bin/sh\ngit update-ref refs/notes/rollout refs/notes/quick\nrm "$0"\n')
+    hook.chmod(0o755)
+    mirror = mirrors.of(daemon, "shop/git")
+    await mirror.note(quick_note, verdict())
+    assert mirror.counts.pushes == 2
+    assert await mirror.read_note(quick_note) == b"quick\n" + verdict() + b"\n"
 
 
 async def test_notes_thrown_away_on_the_server_do_not_come_back(mirrors: Mirrors, upstream: Upstream) -> None:

@@ -10,8 +10,8 @@ from conftest import LOCAL, Listener, Upstream
 
 from rollout.api.errors import Retry, Stalled
 from rollout.git.credential import Credential
+from rollout.git.environment import GitPolicy
 from rollout.git.mirror import Mirror, Mirrors
-from rollout.git.repository import GitPolicy
 
 TOKEN = "s3cr3t-t0ken"
 
@@ -32,7 +32,7 @@ def processes(directory: Path) -> dict[int, tuple[bytes, bytes]]:
 
 
 def directory_of(mirror: Mirror) -> Path:
-    return mirror._repository.directory
+    return mirror._clone.repository.directory
 
 
 async def until_git_asks(mirror: Mirror, server: Listener) -> dict[int, tuple[bytes, bytes]]:

@@ -198,7 +198,7 @@ async def test_a_restarted_operator_goes_on_with_the_mirror_on_disk(
     first = upstream.commit({"a.yaml": "a: 1\n"})
     mirror = mirrors.of(upstream.url, "shop/git")
     await mirror.poll()
-    restarted = Mirrors(tmp_path / "mirrors", mirror._repository.policy)
+    restarted = Mirrors(tmp_path / "mirrors", mirror._clone.repository.policy)
     upstream.commit({"a.yaml": "a: 2\n"})
     again = restarted.of(upstream.url, "shop/git")
     revision = await again.poll()
@@ -214,12 +214,12 @@ async def test_the_locks_of_a_killed_git_do_not_block_the_mirror(
     upstream.commit({"a.yaml": "a: 1\n"})
     mirror = mirrors.of(upstream.url, "shop/git")
     await mirror.poll()
-    bare = mirror._repository.directory / "repository.git"
+    bare = mirror._clone.repository.directory / "repository.git"
     for lock in ("shallow.lock", "packed-refs.lock", "refs/remotes/origin/main.lock", "HEAD.lock"):
         (bare / lock).touch()
     (bare / "objects/pack/tmp_pack_abc").write_bytes(b"half a pack")
     sha = upstream.commit({"a.yaml": "a: 2\n"})
-    restarted = Mirrors(tmp_path / "mirrors", mirror._repository.policy)
+    restarted = Mirrors(tmp_path / "mirrors", mirror._clone.repository.policy)
     assert (await restarted.of(upstream.url, "shop/git").poll()).sha == sha
     assert not list(bare.rglob("*.lock")) + list(bare.rglob("tmp_*"))
     await restarted.close()
@@ -231,7 +231,7 @@ async def test_a_damaged_mirror_is_thrown_away_and_fetched_again(
     upstream.commit({"a.yaml": "a: 1\n"})
     mirror = mirrors.of(upstream.url, "shop/git")
     revision = await mirror.poll()
-    for thing in (mirror._repository.directory / "repository.git" / "objects").rglob("*"):
+    for thing in (mirror._clone.repository.directory / "repository.git" / "objects").rglob("*"):
         if thing.is_file():
             thing.unlink()
     with pytest.raises(Retry):
