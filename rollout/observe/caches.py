@@ -19,6 +19,9 @@ from rollout.workloads.labels import HASH_LABEL
 
 OnChange = Callable[[Change[Any]], None]
 
+PATIENCE_SECONDS = 5.0
+"""How long a turn waits for the first list of a namespace; it must not hold its place in the queue for ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbourhood:
@@ -72,7 +75,11 @@ class Caches:
             await reflector.synced.wait()
 
     async def of(self, namespace: str) -> Neighbourhood:
-        """What belongs to `namespace`, followed from the first time it is asked for."""
+        """What belongs to `namespace`, followed from the first time it is asked for.
+
+        Raises:
+            Retry, Stalled: what keeps it from being listed (a CRD that is missing, a right that we lack).
+        """
         if namespace not in self._neighbourhoods:
             assert self._tasks is not None, "the caches run before anybody asks"
             found = self._neighbourhood(namespace)
@@ -80,7 +87,7 @@ class Caches:
             for reflector in found:
                 self._tasks.create_task(reflector.run())
         for reflector in self._neighbourhoods[namespace]:
-            await reflector.synced.wait()
+            await reflector.ready(PATIENCE_SECONDS)
         return self._neighbourhoods[namespace]
 
     @property
