@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rollout.cli import asking, install, seeing
+from rollout.cli import asking, install, seeing, start
 from rollout.cli.failure import Group
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("list", rich_help_panel="See")(seeing.list_)
 app.command("status", rich_help_panel="See")(seeing.status)
 for intent in (asking.abort, asking.promote, asking.pause, asking.resume, asking.retry):
     app.command(rich_help_panel="Ask")(intent)
+app.command("operator", rich_help_panel="Run")(start.operator)
 app.command("crds", rich_help_panel="Install")(install.crds)
 app.command("version", rich_help_panel="Install")(install.version)
 

@@ -87,7 +87,7 @@ def _ask(
 ) -> None:
     async def asked() -> TakenIntent:
         async with connected(kubeconfig, context, namespace) as cluster:
-            return await acknowledged(cluster, key, name, reason)
+            return await acknowledged(cluster, key, name, reason, ANSWER_SECONDS)
 
     taken = asyncio.run(asked())
     if taken.outcome not in ("", "Acted"):
@@ -96,7 +96,7 @@ def _ask(
 
 
 async def acknowledged(
-    cluster: Cluster, key: IntentKey, name: str, reason: str, seconds: float = ANSWER_SECONDS
+    cluster: Cluster, key: IntentKey, name: str, reason: str, seconds: float
 ) -> TakenIntent:
     """Set the annotation and return the intent as the operator took it.
 
