@@ -20,7 +20,9 @@ from rollout.workloads.labels import HASH_LABEL
 OnChange = Callable[[Change[Any]], None]
 
 PATIENCE_SECONDS = 5.0
-"""How long a turn waits for the first list of a namespace; it must not hold its place in the queue for ever."""
+"""How long a turn waits for the first list of a namespace: it must not hold its place in the queue for
+ever.
+"""
 
 
 @dataclass(frozen=True, slots=True)
