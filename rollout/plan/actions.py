@@ -1,7 +1,7 @@
 """How the world shall be, never how it shall change: doing an action twice does it once.
 
-Their order is the safety argument. `RecordStatus` stands before whatever raises a weight, changes a selector or takes
-pods away; execution stops at the first action that fails.
+Their order is the safety argument. `RecordStatus` stands before whatever raises a weight, changes a selector
+or takes pods away; execution stops at the first action that fails.
 """
 
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ def _restarted_clocks(facts: Facts) -> Changes:
 
 
 def _begin(facts: Facts, status: RolloutStatus, wanted: Wanted, attempt: str) -> Changes:
-    """A new attempt: nothing of the last one is left but its history, its refusal and the weight it may still have."""
+    """A new attempt: of the last one only history, refusal and the weight it may still have are left."""
     return {
         **_restarted_clocks(facts),
         "attempt": attempt,

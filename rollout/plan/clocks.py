@@ -1,4 +1,4 @@
-"""Clocks of a turn: since when the weight is read back, how long nothing came closer, how long judgement stood still."""
+"""Clocks of a turn: how long the weight is read back, nothing came closer, judgement stood still."""
 
 from datetime import timedelta
 
@@ -37,7 +37,7 @@ def _is_the_steps_weight(facts: Facts, status: RolloutStatus) -> bool:
 
 
 def _progress(facts: Facts, status: RolloutStatus) -> RolloutStatus:
-    """The progress clock, which pods that flip ready can't fool (D9): only more than ever before is progress."""
+    """The progress clock (D9): only more pods than ever before are progress, pods that flip are none."""
     counting = _waits_for_the_world(facts, status)
     available = facts.available(status.current_pod_hash)
     if status.stage in AT_REST and not counting:
@@ -84,7 +84,7 @@ def overdue(facts: Facts, status: RolloutStatus) -> bool:
 
 
 def _judgement(facts: Facts, status: RolloutStatus) -> RolloutStatus:
-    """A step's maximum does not run while it is blind, held by a person, or before its effect (design 1.1)."""
+    """A step's maximum does not run while it is blind, held by a person, or before its effect was seen."""
     gate = schedule.gate(schedule.step_at(facts.steps, status.current_step_index))
     if status.stage is not Stage.STEPPING or status.step_effect_since is None or gate is None:
         return status.model_copy(update={"blind_since": None, "blind_seconds": 0.0})

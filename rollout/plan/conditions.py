@@ -1,4 +1,4 @@
-"""What people read of a status: phase, message, conditions, counts. It follows from the rest and decides nothing."""
+"""What people read of a status: phase, message, conditions, counts. It decides nothing."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,7 @@
-"""What must hold at a stage, as levels. What holds already is left out, so a quiet world is asked for nothing."""
+"""What must hold at a stage, as levels.
+
+What holds already is left out, so a quiet world is asked for nothing.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -13,7 +16,10 @@ from rollout.plan.transitions import CARRYING, UNDER_WAY
 
 
 def selectors(facts: Facts, status: RolloutStatus) -> Iterator[EnsureSelector]:
-    """Whom the two Services shall reach (invariant I4). A selector that does not hold is restored at once (D10)."""
+    """Whom the two Services shall reach (invariant I4).
+
+    A selector that does not hold is restored at once (D10).
+    """
     if facts.observed.traffic is None:
         return
     for service, revision in (
@@ -104,7 +110,7 @@ def _canary_pods(facts: Facts, status: RolloutStatus) -> Iterator[Action]:
 
 
 def canary_pods(facts: Facts, status: RolloutStatus) -> int:
-    """Pods for the revision under way: for its weight, or for the larger one that it still has, before weight moves."""
+    """Pods for the revision under way, before weight moves: for its weight, or the larger one it has."""
     least = facts.canary.min_pods_per_replica_set if facts.canary else 1
     match status.stage:
         case Stage.RESETTING if facts.steps and not status.promote_full:
@@ -129,7 +135,7 @@ def _sized(found: ReplicaSet, count: int, scale_down_at: datetime | None = None)
 
 
 def _old_pods(facts: Facts, status: RolloutStatus, old: ReplicaSet) -> Iterator[Action]:
-    """Pods of a revision that is no longer needed go when no traffic reached them for the delay (invariant I2)."""
+    """Pods that are no longer needed go when no traffic reached them for the delay (invariant I2)."""
     delay = _delay(facts, status, old)
     if old.wanted == 0:
         yield from _sized(old, 0)
@@ -158,7 +164,7 @@ def _delay(facts: Facts, status: RolloutStatus, old: ReplicaSet) -> timedelta | 
 
 
 def _reached(facts: Facts, status: RolloutStatus, old: ReplicaSet) -> bool:
-    """Whether traffic may still reach these pods, by what was read: a Service that finds them, and carries weight."""
+    """Whether traffic may still reach these pods, by what was read: a Service with weight finds them."""
     stable, canary, live = facts.observed.stable_service, facts.observed.canary_service, facts.live
     if stable is None or canary is None or live is None:
         return True

@@ -13,7 +13,7 @@ class Outcome(StrEnum):
     WORSE = "worse"
     """Proved worse than the tolerated margin: roll back."""
     NOT_WORSE = "not worse"
-    """Every guardrail proved, with evidence gathered in this step alone, that it is not unacceptably worse."""
+    """Every guardrail proved, by evidence of this step alone, that it is not unacceptably worse."""
     UNDECIDED = "undecided"
     """Not enough evidence yet."""
     BLIND = "blind"
@@ -29,14 +29,14 @@ class Evidence:
     outcome: Outcome
     reason: str = ""
     step_key: str = ""
-    """The step that fresh evidence was gathered for, as `schedule.evidence_key` names it; of another step: no pass."""
+    """The step that fresh evidence was gathered for (`schedule.evidence_key`); of another step: no pass."""
     compatible: bool = False
     """Whether `promoteIfCompatible` may let this step pass without proof."""
     metrics: tuple[MetricEvidence, ...] = ()
     decided_at: datetime | None = None
     """The time of the sample that decided."""
     problems: tuple[str, ...] = ()
-    """Configuration errors the judge found: a query that Prometheus refuses, several series where one is meant."""
+    """Configuration errors: a query that Prometheus refuses, several series where one is meant."""
 
 
 NO_EVIDENCE = Evidence(Outcome.NONE)

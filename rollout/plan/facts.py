@@ -41,7 +41,7 @@ class Facts:
 
     @property
     def blocked(self) -> bool:
-        """Whether somebody has to mend something first: nothing goes forward meanwhile, but everything goes back."""
+        """Whether somebody has to mend something first: nothing goes forward, everything goes back."""
         return self.invalid or bool(self.evidence.problems)
 
     @property
@@ -73,7 +73,7 @@ class Facts:
         return found.available if found else 0
 
     def settled_at(self, status: RolloutStatus, canary_percent: int) -> bool:
-        """Whether the recorded weight is `canary_percent`, was read back, accepted, and has stood for the settling time."""
+        """Whether the recorded weight is `canary_percent`, in effect, and has stood for the settling time."""
         return (
             status.canary.desired_weight == canary_percent
             and self.in_effect(status)
@@ -82,7 +82,7 @@ class Facts:
         )
 
     def in_effect(self, status: RolloutStatus) -> bool:
-        """Whether the recorded weight was read back from every route and no route's status contradicts it (D2)."""
+        """Whether the recorded weight was read back from every route and denied by no status (D2)."""
         if status.weight_since is None or not self.reads_back(status.canary.desired_weight):
             return False
         waited = self.now >= status.weight_since + schedule.ACCEPT_WAIT

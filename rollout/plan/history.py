@@ -36,7 +36,7 @@ def refused(status: RolloutStatus, attempt: str) -> RefusedAttempt | None:
 def entered(
     facts: Facts, status: RolloutStatus, verdict: Verdict, reason: str, revision: str = ""
 ) -> tuple[HistoryEntry, ...]:
-    """History with one more entry: for the revision under way, or for `revision` as the present commit brought it."""
+    """History with an entry for the revision under way, or for `revision` as the present commit has it."""
     named = revision or status.current_pod_hash
     source = (facts.observed.source if revision else status.source) or SourceStatus()
     found = facts.observed.replica_set(named)

@@ -1,7 +1,7 @@
 """Taking intents: first thing in every turn, whatever else fails (D3), and each exactly once (invariant I12).
 
-Latched (`status.intent` Taken), acted on, cleared (its annotation removed), acknowledged (Cleared). One at a time; only
-an abort does not wait for the one before it.
+Latched (`status.intent` Taken), acted on, cleared (its annotation removed), acknowledged (Cleared). One at a
+time; only an abort does not wait for the one before it.
 """
 
 from collections.abc import Callable, Mapping
@@ -124,7 +124,7 @@ def _respond(facts: Facts, status: RolloutStatus, intent: Intent) -> Response:
 
 
 def _began(status: RolloutStatus, key: IntentKey) -> datetime | None:
-    """When that began which an intent of this kind may speak of; an intent set before it speaks of something else."""
+    """When that began of which an intent of this kind speaks; one that is older speaks of something else."""
     match key:
         case IntentKey.PROMOTE if status.stage is Stage.STEPPING:
             return status.step_since

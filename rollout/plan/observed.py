@@ -1,7 +1,7 @@
 """The world as one turn read it: immutable, small, and everything that a decision may rest on.
 
-Nothing here is a Kubernetes object; `rollout.observe` fills it from the caches and, where staleness would hurt, from
-live reads. An absent thing is None, never a default.
+Nothing here is a Kubernetes object; `rollout.observe` fills it from the caches and, where staleness would
+hurt, from live reads. An absent thing is None, never a default.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class PodTrouble:
 
     pod: str
     reason: str
-    """As the kubelet says: CrashLoopBackOff, ImagePullBackOff, ErrImagePull, CreateContainerConfigError, ..."""
+    """As the kubelet says: CrashLoopBackOff, ImagePullBackOff, CreateContainerConfigError, ..."""
     message: str = ""
     restarts: int = 0
 
@@ -56,8 +56,8 @@ class Service:
     hash: str | None
     """The revision its live selector names; None while it names none (before adoption)."""
     ready: tuple[tuple[str, int], ...] = ()
-    """(revision hash, ready and non-terminating endpoints) for each revision its EndpointSlices hold; a foreign pod
-    counts under the hash ''."""
+    """(revision hash, ready and non-terminating endpoints) for each revision its EndpointSlices hold; a
+    foreign pod counts under the hash ''."""
     settled: bool = False
     """Selector and endpoints have stood as they are for `minSettle`."""
 

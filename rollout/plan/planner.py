@@ -1,10 +1,10 @@
-"""The policy of the controller in one function: take intents, sense, advance, demand, minus what already holds."""
+"""The policy of the controller in one function: take intents, sense, advance, demand what does not hold."""
 
 from datetime import datetime
 
 from rollout.api.status import RolloutStatus
-from rollout.plan import clocks, conditions, demands, intents, looks, runs, weights
-from rollout.plan.actions import Action, Announce, RecordStatus, WakeAt
+from rollout.plan import announcements, clocks, conditions, demands, intents, looks, runs, weights
+from rollout.plan.actions import Action, RecordStatus, WakeAt
 from rollout.plan.advance import advance
 from rollout.plan.evidence import Evidence
 from rollout.plan.facts import Facts
@@ -16,8 +16,8 @@ from rollout.plan.transitions import Signal
 def plan(observed: Observed, evidence: Evidence, now: datetime) -> list[Action]:
     """The actions that bring a rollout one turn further, in the order to do them.
 
-    Whoever changes anything records first: `RecordStatus` heads the list, its `turn` moved on. A turn that finds
-    everything as it shall be returns nothing but, at most, a `WakeAt`.
+    Whoever changes anything records first: `RecordStatus` heads the list, its `turn` moved on. A turn that
+    finds everything as it shall be returns nothing but, at most, a `WakeAt`.
     """
     if observed.deleting:
         return []
@@ -33,7 +33,8 @@ def plan(observed: Observed, evidence: Evidence, now: datetime) -> list[Action]:
     if acts or changed:
         plan.append(RecordStatus(after.model_copy(update={"turn": observed.status.turn + 1})))
     plan += deeds
-    plan += _announcements(facts, after, taken, signal)
+    plan += [taken.announce] if taken.announce else []
+    plan += announcements.announced(facts, after, signal, deeds)
     look = now if _goes_on(observed.status, after) else looks.next_look(facts, after)
     if look is not None:
         plan.append(WakeAt(look))
@@ -59,13 +60,6 @@ def _deeds(facts: Facts, after: RolloutStatus, taken: intents.Taken) -> list[Act
         *runs.finished(facts, facts.observed.status, after),
         *runs.wanted(facts, after),
     ]
-
-
-def _announcements(
-    facts: Facts, after: RolloutStatus, taken: intents.Taken, signal: Signal | None
-) -> list[Announce]:
-    """Events for people, where something happened."""
-    return []
 
 
 def _goes_on(before: RolloutStatus, after: RolloutStatus) -> bool:

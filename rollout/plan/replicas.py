@@ -4,7 +4,7 @@
 def canary(weight_percent: int, replicas: int, least: int = 1) -> int:
     """Pods that carry `weight_percent` of the traffic of `replicas` pods, rounded up.
 
-    At least `least`, even at weight 0: the Service must reach somebody before traffic does. Never more than `replicas`.
+    At least `least`, even at weight 0: a Service must reach somebody before traffic does. At most `replicas`.
 
     >>> canary(5, 10), canary(25, 4), canary(26, 4), canary(95, 1), canary(0, 10), canary(100, 7)
     (1, 1, 2, 1, 1, 7)

@@ -34,8 +34,9 @@ def run_name(rollout: str, revision: str, attempt: str, role: str) -> str:
 def roles(facts: Facts, status: RolloutStatus) -> tuple[str, ...]:
     """The runs that judge now: the one in the background and the one of this step.
 
-    The background run exists wherever there is any analysis, because it carries the evidence of harm for the whole
-    rollout. It begins when the canary's traffic was seen, not when it was asked for: before, there is nothing to judge.
+    The background run exists wherever there is any analysis, because it carries the evidence of harm for the
+    whole rollout. It begins when the canary's traffic was seen, not when it was asked for: before, there is
+    nothing to judge.
     """
     if facts.canary is None or status.stage not in CARRYING or status.promote_full:
         return ()

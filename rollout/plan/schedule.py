@@ -1,4 +1,4 @@
-"""Arithmetic of steps and times: which weight a step means, how long it lasts, when it is due. All times are arguments."""
+"""Arithmetic of steps and times: which weight a step means, how long it lasts, when it is due."""
 
 import hashlib
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def step_at(steps: Sequence[Step], index: int | None) -> Step | None:
 
 
 def level(steps: Sequence[Step], index: int | None) -> int:
-    """The canary's weight in percent at step `index`: that of the last `setWeight` up to it, 0 before the first."""
+    """The canary's weight in percent at step `index`: of the last `setWeight` up to it, else 0."""
     upto = steps if index is None else steps[: index + 1]
     return next((step.set_weight for step in reversed(upto) if isinstance(step, SetWeightStep)), 0)
 
@@ -77,7 +77,7 @@ def least(found: InlineAnalysis | Judge) -> timedelta:
 
 
 def judged_for(status: RolloutStatus, now: datetime) -> timedelta:
-    """How long this step has been judged: from its effect on, without the time it was blind or held by a person."""
+    """How long this step has been judged: since its effect, without the time that it was blind or held."""
     if status.step_effect_since is None:
         return timedelta(0)
     until = status.blind_since or now

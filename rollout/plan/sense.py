@@ -35,7 +35,7 @@ def sense(facts: Facts, status: RolloutStatus) -> Signal | None:
 
 
 def _asked_outside(facts: Facts, status: RolloutStatus) -> Signal | None:
-    """Argo Rollouts' own tools write the status (D7): its abort, promoteFull, retry, and a pause taken away."""
+    """Argo Rollouts' own tools write the status (D7): abort, promoteFull, retry, a pause taken away."""
     match status.stage:
         case Stage.RESETTING | Stage.STEPPING | Stage.PROMOTING | Stage.SWITCHING if status.abort:
             return Signal.ABORTED
@@ -52,7 +52,10 @@ def _asked_outside(facts: Facts, status: RolloutStatus) -> Signal | None:
 
 
 def _revision(facts: Facts, status: RolloutStatus) -> Signal | None:
-    """What the spec asks for now. A template equal to stable's wins over everything; a refused attempt is next."""
+    """What the spec asks for now.
+
+    A template equal to stable's wins over everything; a refused attempt is next.
+    """
     wanted = facts.observed.wanted
     if wanted is None:
         return None
@@ -82,7 +85,7 @@ def _harm(facts: Facts, status: RolloutStatus) -> Signal | None:
 def _pods_fail(facts: Facts, status: RolloutStatus) -> bool:
     """Fast lane P5: pods that fail while the canary carries weight or is judged, and only the canary's.
 
-    A trouble that stable's pods have too (a registry that is down, a full node) says nothing about the canary.
+    A trouble that stable's pods have too (a registry that is down) says nothing about the canary.
     """
     canary = facts.observed.replica_set(status.current_pod_hash)
     stable = facts.observed.replica_set(status.stable_rs)
@@ -95,7 +98,10 @@ def _pods_fail(facts: Facts, status: RolloutStatus) -> bool:
 
 
 def _forward(facts: Facts, status: RolloutStatus) -> Signal | None:
-    """What brings this stage to its end. Nothing goes forward while somebody has to mend or to decide something."""
+    """What brings this stage to its end.
+
+    Nothing goes forward while somebody has to mend or to decide something.
+    """
     held = facts.blocked or facts.paused_by_user(status)
     match status.stage:
         case Stage.INITIAL if _first_serves(facts, status):
@@ -179,7 +185,7 @@ def _step(facts: Facts, status: RolloutStatus) -> Signal | None:
 
 
 def _end(facts: Facts, status: RolloutStatus) -> Signal | None:
-    """Background analysis is awaited at the end (D1): without a proof at the last weight nothing is promoted (I6)."""
+    """Background analysis is awaited at the end (D1): no promotion without proof at the last weight (I6)."""
     background = facts.canary is not None and facts.canary.analysis is not None
     return Signal.ALL_PASSED if not background or _proved(facts, status) else None
 

@@ -1,16 +1,17 @@
 """The state machine, as one table.
 
-Rule 1: everything that moves a Rollout from one stage to another stands in this file. `sense` and `intents` say which
-signal is seen, `advance` what is remembered of it, nobody else changes the stage.
+Rule 1: everything that moves a Rollout from one stage to another stands in this file. `sense` and `intents`
+say which signal is seen, `advance` what is remembered of it, nobody else changes the stage.
 
-Rule 2: one signal a turn. A signal that a stage has no entry for can't move it: an intent is acknowledged as nothing to
-do, anything else is not looked for.
+Rule 2: one signal a turn. A signal that a stage has no entry for can't move it: an intent is acknowledged as
+nothing to do, anything else is not looked for.
 
-Rule 3: stages are levels. What must hold while a stage lasts is in `demands` and `weights`; leaving a stage needs that
-it was read back, never that it was written.
+Rule 3: stages are levels. What must hold while a stage lasts is in `demands` and `weights`; leaving a stage
+needs that it was read back, never that it was written.
 
-Rule 4: every way that takes traffic from a canary stays open in every stage that may give it some: Resetting, Stepping,
-Promoting, Switching. From Returning there is no way back but a new revision: both Services reach the same pods by then.
+Rule 4: every way that takes traffic from a canary stays open in every stage that may give it some: Resetting,
+Stepping, Promoting, Switching. From Returning there is no way back but a new revision: both Services reach
+the same pods by then.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Which weight the canary may have, and whether it may be written now (invariants I1, I3, I4, I8).
 
-Raising needs two turns: one records the wish, a later one, finding it recorded, acts on it. Lowering towards a ready
-stable needs none.
+Raising needs two turns: one records the wish, a later one, finding it recorded, acts on it. Lowering towards
+a ready stable needs none.
 """
 
 from rollout.api.status import RolloutStatus, Stage
@@ -51,7 +51,10 @@ def _at_step(facts: Facts, status: RolloutStatus) -> int:
 
 
 def _may_serve_all(facts: Facts, status: RolloutStatus) -> bool:
-    """All traffic needs all pods. Once given, half of them keep it: one pod that flips must not swing it back."""
+    """All traffic needs all pods.
+
+    Once given, half of them keep it: one pod that flips must not swing it back.
+    """
     available = facts.available(status.current_pod_hash)
     if status.canary.desired_weight == 100 and 2 * available >= facts.replicas:
         return True
@@ -96,9 +99,9 @@ def _needed(facts: Facts, percent: int) -> int:
 
 
 def _stable_carries(facts: Facts, status: RolloutStatus) -> bool:
-    """Whether stable may get more. One ready pod will do: what is taken from a canary must go somewhere at once.
+    """Whether stable may get more. One ready pod will do: what a canary loses must go somewhere at once.
 
-    A Service that carries nothing yet must have settled first; one that carries is known to the proxy already.
+    A Service that carries nothing yet must have settled; one that carries is known to the proxy.
     """
     service = facts.observed.stable_service
     revision = status.stable_rs or status.current_pod_hash

@@ -1,0 +1,121 @@
+"""Events for people: one when something happened, none while nothing does. Reasons are Argo Rollouts' if any."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from rollout.api.status import ConditionType, RolloutStatus, Stage
+from rollout.plan import facts as ask
+from rollout.plan.actions import Action, Announce, EnsureSelector, EnsureWeights
+from rollout.plan.facts import Facts
+from rollout.plan.transitions import CARRYING, Signal
+
+_REASONS: Mapping[Signal, str] = {
+    Signal.NEW_REVISION: "RevisionStarted",
+    Signal.STABLE_REAPPLIED: "StableReapplied",
+    Signal.REFUSED_REVISION: "RevisionRefused",
+    Signal.STEPS_CHANGED: "StepsChanged",
+    Signal.ABORTED: "RolloutAborted",
+    Signal.RETRY: "RolloutRetried",
+    Signal.PROMOTED_IN_FULL: "SkipSteps",
+    Signal.STEP_SKIPPED: "SkipSteps",
+    Signal.END_SKIPPED: "SkipSteps",
+    Signal.PAUSE_ENDED: "RolloutResumed",
+    Signal.REGRESSION: "AnalysisFailed",
+    Signal.PODS_FAILED: "CanaryPodsFailed",
+    Signal.OVERDUE: "ProgressDeadlineExceeded",
+    Signal.INCONCLUSIVE: "AnalysisInconclusive",
+    Signal.FIRST_SERVES: "RolloutCompleted",
+    Signal.CANARY_REACHABLE: "CanaryReachable",
+    Signal.NOTHING_TO_STEP: "CanaryReachable",
+    Signal.STEP_PASSED: "RolloutStepCompleted",
+    Signal.STEP_COMPATIBLE: "RolloutStepCompleted",
+    Signal.STEP_HELD: "RolloutPaused",
+    Signal.ALL_PASSED: "Promoting",
+    Signal.CANARY_SERVES_ALL: "SwitchService",
+    Signal.SERVICE_SWITCHED: "RevisionPromoted",
+    Signal.TRAFFIC_RETURNED: "RolloutCompleted",
+    Signal.BACK_ON_STABLE: "RolledBack",
+    Signal.BACK_AS_WANTED: "RolloutCompleted",
+}
+
+_WARNINGS = frozenset(
+    {
+        Signal.REFUSED_REVISION,
+        Signal.ABORTED,
+        Signal.REGRESSION,
+        Signal.PODS_FAILED,
+        Signal.OVERDUE,
+        Signal.INCONCLUSIVE,
+        Signal.BACK_ON_STABLE,
+        Signal.STEP_HELD,
+    }
+)
+
+_CHANGES: Mapping[ConditionType, str] = {
+    ConditionType.INVALID_SPEC: "InvalidSpec",
+    ConditionType.ANALYSIS_BLIND: "AnalysisBlind",
+}
+"""Conditions whose coming is a warning, and whose going is good news."""
+
+
+def announced(
+    facts: Facts, after: RolloutStatus, signal: Signal | None, deeds: Iterable[Action]
+) -> Iterator[Announce]:
+    """What this turn has to tell."""
+    before = facts.observed.status
+    if signal is not None:
+        yield Announce(_REASONS[signal], _sentence(facts, after, signal), signal in _WARNINGS)
+    for deed in deeds:
+        yield from _of_deed(facts, before, after, deed)
+    yield from _of_conditions(before, after)
+    if before.observed_generation != facts.observed.generation:
+        for note in facts.observed.notes:
+            reason, _, message = note.partition(": ")
+            yield Announce(reason, message, warning=True)
+
+
+def _sentence(facts: Facts, after: RolloutStatus, signal: Signal) -> str:
+    revision = after.current_pod_hash
+    if signal in {Signal.STEP_PASSED, Signal.STEP_COMPATIBLE, Signal.STEP_SKIPPED, Signal.PAUSE_ENDED}:
+        return f"revision {revision}: step {after.current_step_index} of {len(facts.steps)}: {signal}"
+    if after.stage in {Stage.ROLLING_BACK, Stage.REFUSED} and after.verdict_reason:
+        return f"revision {revision}: {after.verdict_reason}"
+    return f"revision {revision}: {signal}"
+
+
+def _of_deed(facts: Facts, before: RolloutStatus, after: RolloutStatus, deed: Action) -> Iterator[Announce]:
+    match deed:
+        case EnsureWeights(percent):
+            live = "unreadable" if facts.live is None else f"{facts.live} %"
+            drifted = before.weight_since is not None and not facts.reads_back(before.canary.desired_weight)
+            reason = "WeightDrift" if drifted else "TrafficWeightUpdated"
+            yield Announce(reason, f"canary weight {live} to {percent} %", drifted)
+        case EnsureSelector(service, revision):
+            drifted = _selector_drifted(facts, before, after, service)
+            reason = "SelectorDrift" if drifted else "SwitchService"
+            yield Announce(reason, f"Service {service} selects revision {revision}", drifted)
+
+
+def _selector_drifted(facts: Facts, before: RolloutStatus, after: RolloutStatus, name: str) -> bool:
+    """Whether somebody else changed a selector that was read back as it should be."""
+    if before.stage is not after.stage:
+        return False
+    stable, canary = facts.observed.stable_service, facts.observed.canary_service
+    if canary is not None and canary.name == name:
+        return before.stage in CARRYING | {Stage.STABLE, Stage.REFUSED, Stage.RETURNING}
+    adopted = before.stage not in {Stage.INITIAL, Stage.SWITCHING, Stage.ROLLING_BACK}
+    return adopted and not ask.names(stable, before.current_pod_hash)
+
+
+def _of_conditions(before: RolloutStatus, after: RolloutStatus) -> Iterator[Announce]:
+    was = {condition.type: condition.status for condition in before.conditions}
+    for condition in after.conditions:
+        late = condition.reason == "ProgressDeadlineExceeded" and condition.status == "False"
+        if late and was.get(condition.type) != "False":
+            yield Announce(condition.reason, condition.message, warning=True)
+        if condition.type not in _CHANGES or was.get(condition.type, "False") == condition.status:
+            continue
+        name = _CHANGES[condition.type]
+        if condition.status == "True":
+            yield Announce(name, condition.message, warning=True)
+        else:
+            yield Announce(f"{name}Over", f"{name} no longer holds")
