@@ -20,9 +20,7 @@ from rollout.workloads.labels import HASH_LABEL
 OnChange = Callable[[Change[Any]], None]
 
 PATIENCE_SECONDS = 5.0
-"""How long a turn waits for the first list of a namespace: it must not hold its place in the queue for
-ever.
-"""
+"""How long a turn waits for the first list of a namespace: it holds a place in the queue meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
