@@ -123,7 +123,7 @@ async def _doubt(
     source: Source, wanted: Mapping[str, Selector], canary: ArmSamples, stable: ArmSamples, at: datetime
 ) -> str:
     """Why nothing came back for a selector in either arm, where that isn't simply "it did not happen yet"."""
-    for key, selector in wanted.items():
+    for key, selector in sorted(wanted.items(), key=lambda item: item[0] == "bad"):
         if canary.series[key] or stable.series[key]:
             continue
         if key != "bad":
