@@ -1,0 +1,58 @@
+"""A GitSource's status: what is said, and that nothing is said twice."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from rollout.api.gitsource import GitSourceStatus
+from rollout.git.revision import Revision
+from rollout.gitops.conditions import REQUESTED_AT, Outcome, after
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=1)
+FIRST = Revision("main", "a" * 40, "first", "dev", NOW)
+SECOND = Revision("main", "b" * 40, "second", "dev", NOW)
+LIVE = {"metadata": {"name": "shop", "namespace": "shop", "generation": 2}}
+
+
+def ready(status: GitSourceStatus) -> tuple[str, str, str]:
+    found = next(each for each in status.conditions if each.type == "Ready")
+    return found.status, found.reason, found.message
+
+
+def test_an_applied_revision_is_said_once() -> None:
+    status = after(GitSourceStatus(), Outcome.applied(FIRST, ("Service shop/web",), ""), LIVE, NOW)
+    assert status.last_applied_revision == f"main@sha1:{'a' * 40}"
+    assert ready(status) == ("True", "Applied", "main@aaaaaaa: changed Service shop/web")
+    assert after(status, Outcome.unchanged(FIRST, ""), LIVE, LATER) == status
+
+
+def test_a_refused_revision_leaves_the_last_good_one_and_is_said_once() -> None:
+    good = after(GitSourceStatus(), Outcome.applied(FIRST, (), ""), LIVE, NOW)
+    refusal = Outcome.refused("MalformedManifest", "web.yaml:3:7: no", SECOND)
+    bad = after(good, refusal, LIVE, LATER)
+    assert bad.last_applied_revision == str(FIRST)
+    assert bad.last_attempted_revision == str(SECOND)
+    assert ready(bad) == ("False", "MalformedManifest", "web.yaml:3:7: no")
+    assert [entry.result for entry in bad.history] == ["MalformedManifest", "Applied"]
+    assert after(bad, refusal, LIVE, LATER + timedelta(minutes=1)) == bad
+
+
+def test_a_failed_fetch_keeps_what_is_applied_and_the_next_poll_clears_it() -> None:
+    good = after(GitSourceStatus(), Outcome.applied(FIRST, (), ""), LIVE, NOW)
+    failed = after(good, Outcome.failed_fetch("GitOperationFailed", "no route", stalls=False), LIVE, LATER)
+    assert (failed.last_applied_revision, ready(failed)[0]) == (str(FIRST), "False")
+    again = after(failed, Outcome.unchanged(FIRST, ""), LIVE, LATER)
+    assert ready(again) == ("True", "Applied", "main@aaaaaaa is applied")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "handled"),
+    [
+        pytest.param(Outcome.unchanged(FIRST, ""), "now!", id="a poll handles the request"),
+        pytest.param(Outcome.failed_fetch("X", "", stalls=False), "", id="a failed fetch does not"),
+    ],
+)
+def test_requested_at(outcome: Outcome, handled: str) -> None:
+    live = {"metadata": {**LIVE["metadata"], "annotations": {REQUESTED_AT: "now!"}}}
+    assert after(GitSourceStatus(), outcome, live, NOW).last_handled_reconcile_at == handled

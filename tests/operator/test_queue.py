@@ -1,0 +1,125 @@
+"""The queue: one turn at a time a key, none lost, none starved."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from rollout.api.errors import Retry
+from rollout.operator.queue import Key, Queue
+
+A = Key("Rollout", "shop", "a")
+B = Key("Rollout", "shop", "b")
+
+
+@asynccontextmanager
+async def working(
+    turn: Callable[[Key], Awaitable[datetime | None]], at_once: int = 4
+) -> AsyncIterator[Queue]:
+    queue = Queue(turn, at_once)
+    task = asyncio.create_task(queue.run())
+    try:
+        yield queue
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_a_key_that_is_woken_while_its_turn_runs_gets_one_more_turn_and_never_two_at_once() -> None:
+    under_way, most, turns = 0, 0, 0
+    go = asyncio.Event()
+
+    async def turn(_: Key) -> None:
+        nonlocal under_way, most, turns
+        under_way += 1
+        most = max(most, under_way)
+        await go.wait()
+        turns += 1
+        under_way -= 1
+
+    async with working(turn) as queue:
+        queue.wake(A)
+        await until(lambda: under_way == 1)
+        for _ in range(5):
+            queue.wake(A)
+        go.set()
+        await until(lambda: turns == 2)
+        await asyncio.sleep(0.1)
+    assert (most, turns) == (1, 2)
+
+
+async def test_other_keys_go_on_while_one_hangs() -> None:
+    done: list[Key] = []
+
+    async def turn(key: Key) -> None:
+        if key == A:
+            await asyncio.Event().wait()
+        done.append(key)
+
+    async with working(turn) as queue:
+        queue.wake(A)
+        queue.wake(B)
+        await until(lambda: done == [B])
+
+
+async def test_a_turn_that_names_a_time_is_taken_again_then() -> None:
+    turns = 0
+
+    async def turn(_: Key) -> datetime | None:
+        nonlocal turns
+        turns += 1
+        return datetime.now(UTC) + timedelta(milliseconds=30) if turns < 3 else None
+
+    async with working(turn) as queue:
+        queue.wake(A)
+        await until(lambda: turns == 3)
+
+
+async def test_a_turn_that_fails_is_taken_again_and_others_do_not_suffer() -> None:
+    turns: list[Key] = []
+
+    async def turn(key: Key) -> None:
+        turns.append(key)
+        if key == A and turns.count(A) == 1:
+            raise Retry("busy", timedelta(0))
+        if key == B and turns.count(B) == 1:
+            raise ZeroDivisionError
+
+    async with working(turn, at_once=1) as queue:
+        queue.wake(A)
+        queue.wake(B)
+        await until(lambda: turns.count(A) == 2 and turns.count(B) == 2)
+
+
+async def test_an_earlier_wish_replaces_a_later_one() -> None:
+    turns = 0
+
+    async def turn(_: Key) -> None:
+        nonlocal turns
+        turns += 1
+
+    async with working(turn) as queue:
+        queue.wake_in(A, 3600)
+        queue.wake_in(A, 0.01)
+        await until(lambda: turns == 1)
+
+
+async def test_nobody_takes_a_turn_while_another_holds_it() -> None:
+    turns = 0
+
+    async def turn(_: Key) -> None:
+        nonlocal turns
+        turns += 1
+
+    async with working(turn) as queue:
+        async with queue.exclusive(A):
+            queue.wake(A)
+            await asyncio.sleep(0.1)
+            assert turns == 0
+        await until(lambda: turns == 1)
