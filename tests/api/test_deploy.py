@@ -1,0 +1,151 @@
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rollout import __version__, manifests
+from rollout.api.crd import all_crds
+from rollout.kube import kinds
+from rollout.kube.kinds import Resource
+from rollout.sandbox.install import find_kubectl
+
+ROOT = Path(__file__).parents[2]
+BASE = ROOT / "deploy/base"
+WATCHED = [
+    each
+    for each in vars(kinds).values()
+    if isinstance(each, Resource) and each not in (kinds.SECRETS, kinds.EVENTS)
+]
+
+
+def objects(*paths: Path) -> list[dict[str, Any]]:
+    return [body for path in paths for body in yaml.safe_load_all(path.read_text())]
+
+
+def everything() -> list[dict[str, Any]]:
+    files = (*BASE.glob("*.yaml"), *(ROOT / "deploy/tenant").glob("*.yaml"))
+    return objects(*(path for path in files if path.name != manifests.KUSTOMIZATION))
+
+
+def rules(*kinds_of_role: str) -> Iterator[dict[str, Any]]:
+    for body in everything():
+        if body["kind"] in kinds_of_role:
+            yield from body["rules"]
+
+
+def operator() -> dict[str, Any]:
+    (body,) = objects(BASE / "deployment.yaml")
+    pod: dict[str, Any] = body["spec"]["template"]["spec"]
+    return pod
+
+
+def test_no_role_has_a_wildcard() -> None:
+    for rule in rules("ClusterRole", "Role"):
+        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+
+
+def test_no_role_lets_the_operator_become_somebody_else() -> None:
+    for rule in rules("ClusterRole", "Role"):
+        assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
+        assert "rbac.authorization.k8s.io" not in rule["apiGroups"]
+        assert not {"pods/exec", "serviceaccounts/token"} & set(rule["resources"])
+
+
+def test_secrets_are_read_only_in_namespaces_that_were_named() -> None:
+    assert not [rule for rule in rules("ClusterRole") if "secrets" in rule["resources"]]
+    (rule,) = [rule for rule in rules("Role") if "secrets" in rule["resources"]]
+    assert rule["verbs"] == ["get"]
+
+
+@pytest.mark.parametrize("resource", [pytest.param(each, id=str(each)) for each in WATCHED])
+def test_the_operator_may_watch_what_it_follows(resource: Resource) -> None:
+    granted = {
+        verb
+        for rule in objects(BASE / "clusterrole.yaml")[0]["rules"]
+        if resource.group in rule["apiGroups"] and resource.plural in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert {"get", "list", "watch"} <= granted
+
+
+def test_every_kind_of_ours_may_get_its_status_written() -> None:
+    written = {
+        name
+        for rule in rules("ClusterRole")
+        if "update" in rule["verbs"]
+        for name in rule["resources"]
+        if name.endswith("/status")
+    }
+    assert written == {f"{crd['spec']['names']['plural']}/status" for crd in all_crds().values()}
+
+
+def test_the_operator_runs_without_any_privilege() -> None:
+    pod = operator()
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert all("emptyDir" in volume for volume in pod["volumes"])
+    assert mounted == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_the_operator_is_probed_where_it_answers() -> None:
+    (container,) = operator()["containers"]
+    port = {each["name"]: each["containerPort"] for each in container["ports"]}
+    assert port == {"metrics": 8080}
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+    assert set(container["resources"]) == {"requests", "limits"}
+
+
+def test_the_image_is_of_this_version() -> None:
+    (container,) = operator()["containers"]
+    assert container["image"] == f"rollout:{__version__}"
+    assert f"-t rollout:{__version__} ." in (ROOT / "deploy/Dockerfile").read_text()
+
+
+def test_settings_in_the_environment_are_settings() -> None:
+    from rollout.settings import Settings
+
+    (container,) = operator()["containers"]
+    known = {f"ROLLOUT_{name.upper()}" for name in Settings.__dataclass_fields__}
+    assert {each["name"] for each in container["env"]} <= known
+
+
+def test_the_package_prints_every_file_of_the_base() -> None:
+    printed = list(yaml.safe_load_all(manifests.rendered()))
+    named = {path.name for path in BASE.glob("*.yaml")} - {manifests.KUSTOMIZATION}
+    assert {(body["kind"], body["metadata"]["name"]) for body in printed} == {
+        (body["kind"], body["metadata"]["name"]) for body in objects(*(BASE / name for name in named))
+    }
+
+
+def test_the_image_can_be_chosen() -> None:
+    assert re.findall(r"image: (\S+)", manifests.rendered("registry.example.com/rollout:1")) == [
+        "registry.example.com/rollout:1"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "count"),
+    [
+        pytest.param(
+            "deploy", len(list(yaml.safe_load_all(manifests.rendered()))) + len(all_crds()), id="all"
+        ),
+        pytest.param("deploy/tenant", 2, id="a tenant's Secrets"),
+    ],
+)
+def test_kustomize_builds_it(folder: str, count: int) -> None:
+    built = subprocess.run(
+        [find_kubectl(), "kustomize", ROOT / folder], capture_output=True, check=True, text=True
+    )
+    assert len(list(yaml.safe_load_all(built.stdout))) == count
