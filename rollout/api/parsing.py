@@ -21,7 +21,8 @@ from rollout.api.unsupported import Unsupported
 Path = tuple[str | int, ...]
 M = TypeVar("M", bound=Model)
 
-API_VERSIONS = (f"{GROUP}/{VERSION}", f"{ARGO_GROUP}/{VERSION}")
+API_VERSION = f"{GROUP}/{VERSION}"
+_ARGO = f"{ARGO_GROUP}/{VERSION}"
 _TOP = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _TYPES = {
     "string_type": "a text",
@@ -77,8 +78,10 @@ def path_text(path: Path) -> str:
 def _envelope(kind: Kind[M], manifest: Manifest) -> Iterator[Problem]:
     if manifest.get("kind") != kind.name:
         yield Problem("kind", f"must be {kind.name}")
-    if manifest.get("apiVersion") not in API_VERSIONS:
-        yield Problem("apiVersion", f"must be {API_VERSIONS[0]}")
+    if manifest.get("apiVersion") == _ARGO:
+        yield Problem("apiVersion", f"{_ARGO} is not supported yet", f"write {API_VERSION}")
+    elif manifest.get("apiVersion") != API_VERSION:
+        yield Problem("apiVersion", f"must be {API_VERSION}")
     for key in manifest:
         if key not in _TOP:
             yield _unknown((key,), tuple(sorted(_TOP)))

@@ -82,9 +82,6 @@ def rollout_of(body: Manifest) -> Rollout | None:
 
 def _doubts(body: Manifest) -> Iterator[Problem]:
     """What is valid and yet hardly meant."""
-    if group(body) == ARGO_GROUP:
-        remedy = f"served only by `rollout operator --api-group {ARGO_GROUP}`"
-        yield Problem("apiVersion", f"is of the group {ARGO_GROUP}", remedy)
     rollout = rollout_of(body)
     if rollout is None:
         return

@@ -206,13 +206,6 @@ def test_what_would_be_refused_is_an_error_with_its_place(
             id="an analysis of nothing",
         ),
         pytest.param(
-            "apiVersion",
-            "argoproj.io/v1alpha1",
-            "apiVersion",
-            "is of the group argoproj.io",
-            id="a manifest for Argo Rollouts",
-        ),
-        pytest.param(
             f"{CANARY}.analysis.templates[0].clusterScope",
             True,
             f"{CANARY}.analysis.templates[0].templateName",
