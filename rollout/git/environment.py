@@ -125,9 +125,15 @@ def _ssh_command(directory: Path, credential: Credential) -> dict[str, str]:
     _write_private(directory / "identity", key)
     _write_private(directory / "known_hosts", credential.known_hosts)
     options = ["IdentitiesOnly=yes", "StrictHostKeyChecking=yes", "BatchMode=yes", "ConnectTimeout=10"]
-    options += [f"UserKnownHostsFile={directory / 'known_hosts'}", "GlobalKnownHostsFile=/dev/null"]
-    words = ["ssh", "-F", "/dev/null", "-i", str(directory / "identity")]
+    options += [f"UserKnownHostsFile={_for_ssh(directory / 'known_hosts')}", "GlobalKnownHostsFile=/dev/null"]
+    options += [f"IdentityFile={_for_ssh(directory / 'identity')}"]
+    words = ["ssh", "-F", "/dev/null"]
     return {"GIT_SSH_COMMAND": shlex.join([*words, *(word for option in options for word in ("-o", option))])}
+
+
+def _for_ssh(path: Path) -> str:
+    """Quoted for a value in which ssh splits at spaces and expands percent signs."""
+    return f'"{str(path).replace("%", "%%")}"'
 
 
 def _write_private(path: Path, content: bytes) -> None:

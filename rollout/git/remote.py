@@ -138,9 +138,9 @@ _COMPLAINTS: tuple[tuple[str, str, str], ...] = (
         "check spec.url, and that the credential may read this repository",
     ),
     (
-        r"SSL certificate problem|server certificate verification failed",
+        r"SSL certificate problem|certificate verification failed|error setting certificate",
         "CertificateRefused",
-        "add the authority to the Secret as ca.crt",
+        "the Secret's ca.crt must hold the authority of the server's certificate, as PEM",
     ),
     (
         r"transport '.*' not allowed|unable to update url base from redirection|error: 30[12378]",
@@ -158,7 +158,9 @@ _COMPLAINTS: tuple[tuple[str, str, str], ...] = (
 
 def explain(complaint: str) -> Retry | Stalled:
     """Turn what git printed on failure into what has to happen; unknown complaints are retried."""
-    said = " ".join("".join(c if c.isprintable() else " " for c in complaint).split())[:400]
+    said = " ".join("".join(c if c.isprintable() else " " for c in complaint).replace("@@@", "").split())[
+        :400
+    ]
     for pattern, reason, remedy in _COMPLAINTS:
         if re.search(pattern, complaint):
             return Stalled(reason, f"{remedy}; git said: {said}")

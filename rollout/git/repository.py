@@ -137,7 +137,9 @@ class Repository:
             return output
         if self._stop.is_set():
             raise Retry("git was stopped")
-        raise CommandFailed(child.returncode, output, complaint.decode(errors="replace"))
+        # The private directory has a new name each time; a message that changes would be written each time.
+        said = complaint.decode(errors="replace").replace(f"{environment['HOME']}/", "")
+        raise CommandFailed(child.returncode, output, said)
 
     def _start(self, command: list[str], source: BinaryIO) -> "Popen[bytes]":
         with self._guard:

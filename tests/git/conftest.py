@@ -3,6 +3,7 @@
 import base64
 import os
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -160,7 +161,9 @@ def daemon(upstream: Upstream) -> Iterator[str]:
 class WebServer:
     """`git http-backend` behind HTTP, for whoever knows the password; remembers the headers it was sent."""
 
-    def __init__(self, root: Path, password: str = "", redirect_to: str = "") -> None:
+    def __init__(
+        self, root: Path, password: str = "", redirect_to: str = "", tls: ssl.SSLContext | None = None
+    ) -> None:
         self.seen: list[str | None] = []
         server = self
 
@@ -212,7 +215,9 @@ class WebServer:
                 pass
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.origin = f"http://127.0.0.1:{self._http.server_port}"
+        self.origin = f"http{'s' if tls else ''}://127.0.0.1:{self._http.server_port}"
+        if tls:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
@@ -225,8 +230,8 @@ def web(upstream: Upstream) -> Iterator[Callable[..., WebServer]]:
     """Starts web servers before the upstream's repository."""
     servers: list[WebServer] = []
 
-    def start(password: str = "", redirect_to: str = "") -> WebServer:
-        servers.append(WebServer(upstream.bare.parent, password, redirect_to))
+    def start(password: str = "", redirect_to: str = "", tls: ssl.SSLContext | None = None) -> WebServer:
+        servers.append(WebServer(upstream.bare.parent, password, redirect_to, tls))
         return servers[-1]
 
     yield start

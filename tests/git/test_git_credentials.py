@@ -1,14 +1,22 @@
 """Credentials: which Secrets are understood, and to whom they are shown."""
 
 import base64
+import shlex
+import shutil
+import ssl
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import trustme
 from conftest import Upstream, WebServer
 
 from rollout.api.errors import Retry, Stalled
 from rollout.git.credential import Credential
+from rollout.git.environment import private_environment
 from rollout.git.mirror import Mirrors
+from rollout.git.remote import parse_url
 
 KEY = b"-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----\n"
 
@@ -131,6 +139,46 @@ async def test_without_a_credential_a_redirect_is_followed(
     upstream.commit({"a.yaml": "a: 1\n"})
     url = f"{web(redirect_to=web().origin).origin}/upstream.git"
     assert (await mirrors.of(url, "shop/git").poll()).branch == "main"
+
+
+async def test_a_private_authority_is_trusted_if_the_secret_names_it(
+    mirrors: Mirrors, upstream: Upstream, web: Callable[..., WebServer]
+) -> None:
+    upstream.commit({"a.yaml": "a: 1\n"})
+    authority, stranger = trustme.CA(), trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    url = f"{web(tls=tls).origin}/upstream.git"
+    said = set()
+    for _ in range(2):
+        wrong = Credential.from_secret({"ca.crt": stranger.cert_pem.bytes()})
+        with pytest.raises(Stalled) as refusal:
+            await mirrors.of(url, "shop/git", wrong).poll()
+        assert refusal.value.reason == "CertificateRefused"
+        said.add(str(refusal.value))
+    assert len(said) == 1, "a message that names our temporary files would change at each poll"
+    right = Credential.from_secret({"ca.crt": authority.cert_pem.bytes()})
+    assert (await mirrors.of(url, "shop/git", right).poll()).branch == "main"
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh to say what it understands")
+def test_ssh_understands_where_its_files_are_whatever_the_directory_is_called(tmp_path: Path) -> None:
+    credential = Credential.from_secret({"identity": KEY, "known_hosts": b"h ssh-ed25519 x"})
+    remote = parse_url("ssh://git@git.example.com/web.git")
+    parent = tmp_path / "100% of mirrors"
+    parent.mkdir()
+    with private_environment(parent, remote, credential) as environment:
+        words = shlex.split(environment["GIT_SSH_COMMAND"])
+        said = subprocess.run(
+            [*words, "-G", "git.example.com"], capture_output=True, text=True, check=True
+        ).stdout
+        options = dict(line.split(" ", 1) for line in said.splitlines())
+        # What ssh will expand once more when it connects.
+        files = [options[name].replace("%%", "%") for name in ("identityfile", "userknownhostsfile")]
+        assert files == [f"{environment['HOME']}/{name}" for name in ("identity", "known_hosts")]
+        assert [oct(Path(file).stat().st_mode & 0o777) for file in files] == ["0o600", "0o600"]
+        assert (options["stricthostkeychecking"], options["batchmode"]) == ("true", "yes")
+    assert list(parent.iterdir()) == []
 
 
 async def test_a_key_for_https_and_a_token_for_ssh_are_refused_before_anything_is_sent(

@@ -39,7 +39,7 @@ async def until_git_asks(mirror: Mirror, server: Listener) -> dict[int, tuple[by
     """The processes of a mirror once a helper of git has connected to a server."""
     assert await asyncio.to_thread(server.accepted.wait, 10)
     # Nobody tells us when another process has started.
-    while not any(b"remote-http" in command for command, _ in processes(directory_of(mirror)).values()):  # noqa: ASYNC110
+    while not any(b"remote-http" in command for command, _ in processes(directory_of(mirror)).values()):
         await asyncio.sleep(0.01)
     return processes(directory_of(mirror))
 
