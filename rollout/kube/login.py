@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
@@ -32,7 +33,8 @@ async def login(kubeconfig: str = "", context: str = "") -> Configuration:
                 client_configuration=configuration,
                 persist_config=False,
             )
-    except (config.ConfigException, OSError) as error:
+    except (config.ConfigException, OSError, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+        # The official client lets whatever it stumbles over in a malformed file through.
         where = file or "the pod's ServiceAccount and ~/.kube/config"
         raise Stalled("NoCluster", f"no credentials for a cluster in {where}: {error}") from error
     return configuration
