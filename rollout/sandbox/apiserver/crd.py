@@ -1,10 +1,9 @@
 """CustomResourceDefinitions: defaults, conditions, serving and cleaning up."""
 
-import copy
 from typing import Any
 
 from rollout.sandbox.apiserver import deletes, metadata, rules
-from rollout.sandbox.apiserver.kinds.table import ALL_VERBS, SCALE, KindName, Subresource
+from rollout.sandbox.apiserver.kinds.table import SCALE, KindName, Subresource
 from rollout.sandbox.apiserver.registry import Registry
 from rollout.sandbox.apiserver.resource import Object, Resource
 from rollout.sandbox.apiserver.served import Column, Custom, Served, Strategy
@@ -67,33 +66,6 @@ def _column(item: Object) -> Column:
         item.get("format", ""),
         item.get("priority", 0),
     )
-
-
-def default(obj: Object) -> None:
-    """Names and conversion."""
-    spec = obj["spec"] = obj.get("spec") or {}
-    names = spec.setdefault("names", {})
-    if names.get("kind"):
-        names.setdefault("singular", names["kind"].lower())
-        names.setdefault("listKind", names["kind"] + "List")
-    spec.setdefault("conversion", {"strategy": "None"})
-
-
-def prepare(new: Object, old: Object | None) -> None:
-    """Status belongs to the server."""
-    if old is None:
-        stored = [v["name"] for v in (new.get("spec") or {}).get("versions") or () if v.get("storage")]
-        new["status"] = {
-            "conditions": None,
-            "acceptedNames": {"plural": "", "kind": ""},
-            "storedVersions": stored,
-        }
-        return
-    new["status"] = copy.deepcopy(old.get("status") or {})
-    stored = new["status"].setdefault("storedVersions", [])
-    for version in (new.get("spec") or {}).get("versions") or ():
-        if version.get("storage") and version["name"] not in stored:
-            stored.append(version["name"])
 
 
 class Definitions:
@@ -181,6 +153,3 @@ def _made(kind: str, reason: str, message: str, stamp: str) -> Object:
 def _condition(obj: Object, kind: str) -> Any:
     held = (obj.get("status") or {}).get("conditions") or ()
     return next((item for item in held if item["type"] == kind), None)
-
-
-__all__ = ["ALL_VERBS", "Definitions", "default", "prepare", "served_versions"]

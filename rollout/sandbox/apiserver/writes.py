@@ -132,11 +132,11 @@ class Writer:
         return error
 
     def _complete(self, served: Served, obj: Object, old: Object | None) -> None:
-        """Server-owned fields, then defaults."""
-        if served.has_status and served.custom is not None and old is None:
+        """Defaults, then what the server owns."""
+        if served.has_status and old is None:
             obj.pop("status", None)
-        served.strategy.prepare(obj, old)
         served.strategy.default(obj)
+        served.strategy.prepare(obj, old)
 
     def _validate(self, served: Served, obj: Object, old: Object | None, subresource: str = "") -> None:
         found = metadata.causes(obj, served, old)
