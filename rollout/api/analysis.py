@@ -222,14 +222,14 @@ def _order_problems(compare: Compare) -> list[Problem]:
 class Prometheus(Model):
     """A Prometheus server."""
 
-    address: Annotated[str, Field(pattern="^https?://[^ ]+$", max_length=2048)]
-    """Where its API is: http://prometheus:9090."""
+    address: Annotated[str, Field(pattern="^(https?://[^ ]+)?$", max_length=2048)] = ""
+    """Where its API is: http://prometheus:9090. Default: the operator's own."""
 
 
 class Provider(Model):
     """Where the numbers come from."""
 
-    prometheus: Prometheus
+    prometheus: Prometheus = Prometheus()
     """A Prometheus server."""
 
 
@@ -242,8 +242,8 @@ class Metric(Model):
     """How often to look. Default: the scrape interval."""
     compare: Compare
     """What is compared, and how much worse is tolerated (ours)."""
-    provider: Provider
-    """Where the numbers come from."""
+    provider: Provider = Provider()
+    """Where the numbers come from. Default: the operator's own Prometheus."""
 
 
 def _known_placeholders(metrics: tuple[Metric, ...], info: ValidationInfo) -> tuple[Metric, ...]:

@@ -9,10 +9,10 @@ from rollout.settings import Settings
 
 
 class NotAllowed:
-    """A source at an address that the admin's allow-list does not hold."""
+    """A source that may not be asked, or that nobody named."""
 
-    def __init__(self, address: str) -> None:
-        self._refusal = f"the Prometheus address {address} is not among those that the operator allows"
+    def __init__(self, refusal: str) -> None:
+        self._refusal = refusal
 
     async def query(self, selector: str, at: datetime, span: timedelta) -> tuple[Series, ...]:
         """Refuse."""
@@ -31,10 +31,12 @@ class Sources:
         self._open: dict[str, PrometheusSource] = {}
 
     def at(self, address: str) -> Source:
-        """The source at `address`, which may be a refusing one."""
-        allowed = self._settings.prometheus_allowed
-        if allowed and not any(address.startswith(prefix) for prefix in allowed):
-            return NotAllowed(address)
+        """The source at `address`, or the operator's own where that is empty; it may be a refusing one."""
+        if not address and not self._settings.prometheus:
+            return NotAllowed("the metric names no Prometheus, and the operator has none of its own")
+        if address and not self._settings.allows_prometheus(address):
+            return NotAllowed(f"the Prometheus {address} is not among those that the operator allows")
+        address = address or self._settings.prometheus
         if address not in self._open:
             self._open[address] = PrometheusSource(address, at_once=self._settings.measurements_at_once)
         return self._open[address]

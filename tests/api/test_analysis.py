@@ -31,6 +31,11 @@ def test_a_template_becomes_a_value_with_its_defaults() -> None:
     assert latency.compare.histogram.slo == (timedelta(milliseconds=300),)
 
 
+def test_a_metric_that_names_no_prometheus_is_asked_of_the_operators_own() -> None:
+    body = changed(manifests.template(), "spec.metrics[0].provider", None)
+    assert parse_analysis_template(body).spec.metrics[0].provider.prometheus.address == ""
+
+
 def test_a_run_has_the_same_metrics_as_its_template() -> None:
     template = parse_analysis_template(manifests.template()).spec
     assert parse_analysis_run(manifests.run()).spec.metrics == template.metrics
@@ -142,7 +147,7 @@ def test_a_run_has_the_same_metrics_as_its_template() -> None:
             "spec.metrics[0].provider.prometheus.address",
             "prometheus:9090",
             "spec.metrics[0].provider.prometheus.address",
-            "must match pattern '^https?://[^ ]+$' ()",
+            "must match pattern '^(https?://[^ ]+)?$' ()",
             id="an address without its scheme",
         ),
     ],
