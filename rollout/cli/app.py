@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rollout.cli import asking, install, seeing, start
+from rollout.cli import asking, checking, install, seeing, start
 from rollout.cli.failure import Group
 
 app = typer.Typer(
@@ -22,7 +22,9 @@ app.command("status", rich_help_panel="See")(seeing.status)
 for intent in (asking.abort, asking.promote, asking.pause, asking.resume, asking.retry):
     app.command(rich_help_panel="Ask")(intent)
 app.command("operator", rich_help_panel="Run")(start.operator)
+app.command("lint", rich_help_panel="Install")(checking.check)
 app.command("crds", rich_help_panel="Install")(install.crds)
+app.command("manifests", rich_help_panel="Install")(install.manifests)
 app.command("version", rich_help_panel="Install")(install.version)
 
 
