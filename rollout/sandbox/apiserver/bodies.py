@@ -1,6 +1,5 @@
 """From bodies to objects of a kind: what create, PUT and patches have in common."""
 
-import copy
 from typing import Any
 
 import orjson
@@ -81,7 +80,7 @@ def decode(served: Served, value: Object, found: Findings) -> Object:
 
 def _decode_custom(served: Served, value: Object, found: Findings) -> Object:
     assert served.custom is not None
-    obj = copy.deepcopy(value)
+    obj = plain_numbers(value)
     obj["metadata"] = decode_metadata(obj.get("metadata"), found)
     schema = served.custom.schema
     if not served.custom.preserve:
@@ -89,6 +88,17 @@ def _decode_custom(served: Served, value: Object, found: Findings) -> Object:
     structural.default(obj, schema)
     structural.drop_nulls(obj, schema)
     return obj
+
+
+def plain_numbers(value: Any) -> Any:
+    """A copy in which whole numbers are integers, as Go writes them."""
+    if isinstance(value, dict):
+        return {key: plain_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain_numbers(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value
 
 
 def report(served: Served, found: Findings, write: Write) -> None:

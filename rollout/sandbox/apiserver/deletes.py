@@ -85,7 +85,7 @@ def delete(writer: Writer, target: Target, options: DeleteOptions) -> tuple[Obje
             return (current.obj if obj == current.obj else obj), False
         return writer._put(target, obj), False
     if not held and not options.dry_run:
-        writer._remove(target, obj)
+        writer._remove(target, current.obj)
     if target.served.strategy.returns_deleted or target.served.kind in {"Namespace"}:
         return obj, True
     return deleted_status(target, obj), True
@@ -138,20 +138,35 @@ def _begin(target: Target, obj: Object, options: DeleteOptions) -> bool:
             meta.setdefault("deletionTimestamp", metadata.now())
         return False
     if not meta.get("deletionTimestamp"):
-        _mark(target, meta, grace)
+        _mark(target, obj, grace)
     elif grace < meta.get("deletionGracePeriodSeconds", 0):
         meta["deletionGracePeriodSeconds"] = grace
         meta["deletionTimestamp"] = _after(grace)
     return True
 
 
-def _mark(target: Target, meta: Object, grace: int) -> None:
+def _mark(target: Target, obj: Object, grace: int) -> None:
+    meta = obj["metadata"]
     meta["deletionTimestamp"] = _after(grace)
     if target.served.kind == "CustomResourceDefinition":
+        _terminating(obj)
         return
     meta["deletionGracePeriodSeconds"] = grace
     if meta.get("generation"):
         meta["generation"] += 1
+
+
+def _terminating(obj: Object) -> None:
+    """Say in the status of a definition that its objects are about to go."""
+    condition = {
+        "type": "Terminating",
+        "status": "True",
+        "lastTransitionTime": metadata.now(),
+        "reason": "InstanceDeletionPending",
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    }
+    status = obj.get("status") or {}
+    obj["status"] = {**status, "conditions": [*(status.get("conditions") or ()), condition]}
 
 
 def _after(seconds: int) -> str:

@@ -20,6 +20,7 @@ class ApiError(Exception):
         self.message = message
         self.details = details
         self.headers: dict[str, str] = {}
+        self.warnings: list[str] = []
 
     def body(self) -> Object:
         """The Status object that is sent."""

@@ -1,6 +1,7 @@
 """HTTP: from requests to verbs and back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -82,7 +83,7 @@ def plain(status: int, text: str) -> web.Response:
 
 def refuse(error: ApiError) -> web.Response:
     """A Status."""
-    response = respond(orjson.dumps(error.body()), Wanted(), error.status)
+    response = respond(orjson.dumps(error.body()), Wanted(), error.status, error.warnings)
     for key, value in error.headers.items():
         response.headers[key] = value
     return response
@@ -373,7 +374,7 @@ class Verb:
         self.api.authorize(self.caller, "create", self.target)
         body, raw = await self._body()
         write = self._write(raw, "CreateOptions")
-        with self.api.lock:
+        with self.api.lock, warned(write):
             if self.target.subresource:
                 obj = subresources.create(self.api, self.target, body, write)
             else:
@@ -390,7 +391,7 @@ class Verb:
         self.api.authorize(self.caller, "update", self.target)
         body, raw = await self._body()
         write = self._write(raw, "UpdateOptions")
-        with self.api.lock:
+        with self.api.lock, warned(write):
             obj = subresources.update(self.api, self.target, body, write)
         return self._object(obj, wanted, 200, write.warnings)
 
@@ -409,7 +410,7 @@ class Verb:
         check_patch_options(self.query, media)
         write = self._write(None, "PatchOptions")
         body = parse_patch(raw, media)
-        with self.api.lock:
+        with self.api.lock, warned(write):
             obj, created = subresources.patch(self.api, self.target, body, media, write)
         return self._object(obj, wanted, 201 if created else 200, write.warnings)
 
@@ -454,6 +455,16 @@ class Verb:
         if self.served.custom is not None:
             meta_out["continue"] = ""
         return respond(self._joined(page, meta_out), wanted)
+
+
+@contextmanager
+def warned(write: Write) -> Iterator[None]:
+    """Refusals carry the warnings that came before them."""
+    try:
+        yield
+    except ApiError as error:
+        error.warnings = write.warnings
+        raise
 
 
 def _bare(obj: Object) -> bytes:

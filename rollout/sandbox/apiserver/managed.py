@@ -104,6 +104,19 @@ def write(obj: Object, entries: list[Entry]) -> None:
         obj["metadata"].pop("managedFields", None)
 
 
+def same(one: Object, other: Object) -> bool:
+    """Whether two objects differ at most in the times of their claims."""
+    if one == other:
+        return True
+    return bare(one) == bare(other) and _untimed(one) == _untimed(other)
+
+
+def _untimed(obj: Object) -> list[Object]:
+    held = obj["metadata"].get("managedFields") or ()
+    found = [{key: value for key, value in item.items() if key != "time"} for item in held]
+    return sorted(found, key=lambda item: (item["manager"], item["operation"], item.get("subresource", "")))
+
+
 def bare(obj: Object) -> Object:
     """The object without its claims."""
     metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}

@@ -90,7 +90,8 @@ def strategic_patch(document: Any, patch: Any, shape: Shape | None) -> Any:
             field = key.split("/", 1)[1]
             child = shape.child(field) if shape else None
             if isinstance(result.get(field), list):
-                result[field] = _in_order(result[field], order, patch.get(field), child)
+                held = document.get(field) if isinstance(document, dict) else None
+                result[field] = _in_order(result[field], order, held or [], child)
     return result
 
 
@@ -120,18 +121,18 @@ def _merge_list(old: list[Any], new: list[Any], shape: Shape) -> list[Any]:
     key = shape.merge_key
     if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in new):
         return [item for item in new if not (isinstance(item, dict) and item.get("$patch") == "replace")]
-    result = list(old)
+    held, patched = list(old), []
     for item in new:
         if not isinstance(item, dict) or key not in item:
-            raise bad_request(f"map: {_go_map(item)} does not contain declared merge key: {key}")
-        at = next((i for i, held in enumerate(result) if held.get(key) == item[key]), None)
+            raise ApiError(500, "", f"map: {_go_map(item)} does not contain declared merge key: {key}")
+        before = next((other for other in held if other.get(key) == item[key]), None)
         if item.get("$patch") == "delete":
-            result = [held for held in result if held.get(key) != item[key]]
-        elif at is None:
-            result.append(strategic_patch({}, item, shape.items))
+            held = [other for other in held if other.get(key) != item[key]]
         else:
-            result[at] = strategic_patch(result[at], item, shape.items)
-    return result
+            patched.append(strategic_patch(before or {}, item, shape.items))
+    names = [item[key] for item in patched]
+    rest = [item for item in held if item.get(key) not in names]
+    return _interleave(rest, patched, old, shape)
 
 
 def _go_map(item: Any) -> str:
@@ -140,21 +141,36 @@ def _go_map(item: Any) -> str:
     return "map[" + " ".join(f"{key}:{item[key]}" for key in sorted(item)) + "]"
 
 
-def _in_order(items: list[Any], order: list[Any], patched: Any, shape: Shape | None) -> list[Any]:
-    """Items named in `order` come in that order; the others keep their place among them as far as possible."""
-    key = shape.merge_key if shape else ""
+def _identity(item: Any, shape: Shape | None) -> Any:
+    return (
+        item.get(shape.merge_key)
+        if shape is not None and shape.merge_key and isinstance(item, dict)
+        else item
+    )
 
-    def identity(item: Any) -> Any:
-        return item.get(key) if key and isinstance(item, dict) else item
 
-    wanted = [identity(item) for item in order]
-    named = sorted((i for i in items if identity(i) in wanted), key=lambda i: wanted.index(identity(i)))
-    others = [item for item in items if identity(item) not in wanted]
-    position = {id(item): at for at, item in enumerate(items)}
+def _interleave(rest: list[Any], patched: list[Any], before: list[Any], shape: Shape | None) -> list[Any]:
+    """Patched items in their order; each of the others before the patched one that it stood before."""
+    places = [_identity(item, shape) for item in before]
+
+    def comes_first(left: Any, right: Any) -> bool:
+        one, other = _identity(left, shape), _identity(right, shape)
+        return one in places and other in places and places.index(one) < places.index(other)
+
     result: list[Any] = []
-    while named or others:
-        if not named or (others and position[id(others[0])] < position[id(named[0])]):
-            result.append(others.pop(0))
+    rest, patched = list(rest), list(patched)
+    while rest or patched:
+        if not patched or (rest and comes_first(rest[0], patched[0])):
+            result.append(rest.pop(0))
         else:
-            result.append(named.pop(0))
+            result.append(patched.pop(0))
     return result
+
+
+def _in_order(items: list[Any], order: list[Any], before: list[Any], shape: Shape | None) -> list[Any]:
+    """Items that `$setElementOrder` names come in that order; the others keep their place among them."""
+    wanted = [_identity(item, shape) for item in order]
+    named = [item for item in items if _identity(item, shape) in wanted]
+    named.sort(key=lambda item: wanted.index(_identity(item, shape)))
+    rest = [item for item in items if _identity(item, shape) not in wanted]
+    return _interleave(rest, named, before, shape)

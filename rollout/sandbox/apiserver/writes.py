@@ -213,10 +213,15 @@ class Writer:
             text = "the namespace of the provided object does not match the namespace sent on the request"
             raise bad_request(text)
 
-    def _check_versions(self, target: Target, current: Stored, obj: Object) -> None:
+    def _check_versions(self, target: Target, current: Stored, obj: Object, *, patched: bool = False) -> None:
         served, meta = target.served, obj["metadata"]
         uid = meta.get("uid")
         if uid and uid != current.obj["metadata"]["uid"]:
+            if patched:
+                found = [
+                    Cause("FieldValueInvalid", f'Invalid value: "{uid}": field is immutable', "metadata.uid")
+                ] * 2
+                raise invalid(served.group, served.kind, target.name, found)
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {current.obj['metadata']['uid']}"
             raise conflict(served.group, served.plural, target.name, why)
         version = meta.get("resourceVersion")
@@ -230,9 +235,11 @@ class Writer:
         obj: Object,
         write: Write,
         entries: list[managed.Entry] | None = None,
+        *,
+        patched: bool = False,
     ) -> Object:
         served, old = target.served, current.obj
-        self._check_versions(target, current, obj)
+        self._check_versions(target, current, obj, patched=patched)
         claimed = managed.read(obj) if "managedFields" in obj["metadata"] else managed.read(old)
         self.admission.on_update(served, obj, old, write)
         obj = self._merged_with_old(target, obj, old)
@@ -248,7 +255,7 @@ class Writer:
         if entries is None:
             entries = managed.updated(old, obj, claimed, served.shape, _manager(target, write))
         managed.write(obj, entries)
-        if obj == old:
+        if managed.same(obj, old):
             return old
         write.warnings += [
             w
@@ -258,7 +265,7 @@ class Writer:
         if write.dry_run:
             return obj
         if self._may_go(obj):
-            self._remove(target, obj)
+            self._remove(target, old)
             return obj
         return self._put(target, obj)
 
@@ -296,7 +303,7 @@ class Writer:
         current = self.current(target)
         obj = self.patched(target, current, patch, content_type, write)
         self._check_names(target, obj)
-        return self._update(target, current, obj, write)
+        return self._update(target, current, obj, write, patched=True)
 
     def patched(self, target: Target, current: Stored, patch: Any, content_type: str, write: Write) -> Object:
         """The object that the patch makes of the present one."""
