@@ -1,4 +1,4 @@
-"""Events for people: one when something happened, none while nothing does. Reasons are Argo Rollouts' if any."""
+"""Events for people: one when something happened, none while nothing does; reasons as in Argo Rollouts."""
 
 from collections.abc import Iterable, Iterator, Mapping
 

@@ -111,18 +111,23 @@ def _canary_pods(facts: Facts, status: RolloutStatus) -> Iterator[Action]:
 
 def canary_pods(facts: Facts, status: RolloutStatus) -> int:
     """Pods for the revision under way, before weight moves: for its weight, or the larger one it has."""
+    if status.stage not in {Stage.RESETTING, Stage.STEPPING} or status.promote_full or not facts.steps:
+        return facts.replicas
     least = facts.canary.min_pods_per_replica_set if facts.canary else 1
-    match status.stage:
-        case Stage.RESETTING if facts.steps and not status.promote_full:
-            return replicas.canary(schedule.level(facts.steps, 0), facts.replicas, least)
-        case Stage.STEPPING:
-            step = schedule.level(facts.steps, status.current_step_index)
-            live = 100 if facts.live is None else facts.live
-            if facts.live is None or facts.steps_edited(status):
-                found = facts.observed.replica_set(status.current_pod_hash)
-                return min(facts.replicas, found.wanted if found else 1)
-            return replicas.canary(max(step, live, status.canary.desired_weight), facts.replicas, least)
-    return facts.replicas
+    level = schedule.level(facts.steps, status.current_step_index)
+    live = (facts.live or 0) if status.stage is Stage.STEPPING else 0
+    needed = replicas.canary(max(level, live, status.canary.desired_weight), facts.replicas, least)
+    return needed if _drained(facts, status) else max(needed, _held_pods(facts, status))
+
+
+def _drained(facts: Facts, status: RolloutStatus) -> bool:
+    """Whether a lower weight has stood long enough to take pods away (invariant I2)."""
+    return status.weight_since is not None and facts.now >= status.weight_since + schedule.DRAIN
+
+
+def _held_pods(facts: Facts, status: RolloutStatus) -> int:
+    found = facts.observed.replica_set(status.current_pod_hash)
+    return min(facts.replicas, found.wanted if found else 0)
 
 
 def _newest(facts: Facts) -> int:

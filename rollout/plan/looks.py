@@ -45,7 +45,7 @@ def _settling(facts: Facts, status: RolloutStatus) -> Iterator[datetime]:
     if status.weight_since is None or any(service and not service.settled for service in services):
         yield facts.now + schedule.MIN_SETTLE
         return
-    for wait in (schedule.MIN_SETTLE, schedule.ACCEPT_WAIT):
+    for wait in (schedule.MIN_SETTLE, schedule.DRAIN, schedule.ACCEPT_WAIT):
         if status.weight_since + wait > facts.now:
             yield status.weight_since + wait
 

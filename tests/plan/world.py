@@ -1,8 +1,8 @@
 """A cluster in memory that becomes what the plan asks for, and holds every single write to the invariants.
 
-It is no mock of Kubernetes: Services, routes and pods follow their own rules (pods get ready some seconds after they
-are asked for, or never; endpoints follow selectors; routes are accepted late), so that a plan that trusts what it wrote
-instead of what it reads comes to grief here.
+It is no mock of Kubernetes: Services, routes and pods follow their own rules (pods get ready some seconds
+after they are asked for, or never; endpoints follow selectors; routes are accepted late), so that a plan that
+trusts what it wrote instead of what it reads comes to grief here.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import invariants
+
 from rollout.api.errors import Problem
 from rollout.api.intents import Intent, IntentKey
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import Phase, RolloutStatus, SourceStatus, Stage
-from rollout.plan import replicas as arithmetic
 from rollout.plan import schedule
 from rollout.plan.actions import (
     Action,
@@ -90,15 +91,11 @@ class Pods:
     wanted: int
     since: datetime
     scale_down_at: datetime | None = None
-    working: int = 1_000
-    """How many of its pods ever get ready."""
     troubles: tuple[PodTrouble, ...] = ()
     restarts: int = 0
 
-    def ready(self, now: datetime, delay: timedelta) -> int:
-        return min(self.wanted, self.working) if now >= self.since + delay else self.before
-
     before: int = 0
+    """How many were ready before it was last resized."""
 
 
 @dataclass
@@ -109,8 +106,8 @@ class Selector:
     hash: str | None = None
     since: datetime = START
     ready: tuple[tuple[str, int], ...] = ()
-    ours: bool = False
-    """Whether the last change was a write of ours."""
+    meddled: bool = False
+    """Whether the last change was somebody else's."""
 
 
 @dataclass
@@ -120,7 +117,7 @@ class World:
     spec: RolloutSpec | None
     now: datetime = START
     status: RolloutStatus = field(default_factory=RolloutStatus)
-    wanted: Wanted | None = Wanted("v1", "attempt-v1")
+    wanted: Wanted | None = None
     replicas: int = 4
     generation: int = 1
     problems: tuple[Problem, ...] = ()
@@ -131,7 +128,7 @@ class World:
     accepted: bool | None = True
     runs: dict[str, Run] = field(default_factory=dict)
     intents: dict[str, Intent] = field(default_factory=dict)
-    source: SourceStatus | None = SourceStatus(git_source="shop", commit="c1")
+    source: SourceStatus | None = None
     judge: Callable[[World], Evidence] = lambda world: NO_EVIDENCE
     ready_after: timedelta = timedelta(seconds=3)
     working: dict[str, int] = field(default_factory=dict)
@@ -141,8 +138,16 @@ class World:
     events: list[Announce] = field(default_factory=list)
     writes: list[Action] = field(default_factory=list)
     wake: datetime | None = None
+    evidence: Evidence = NO_EVIDENCE
+    """What the judge said in this turn."""
     acted: list[tuple[str, str, datetime]] = field(default_factory=list)
-    checks: bool = True
+    """Intents that were acted on."""
+    condemned: set[str] = field(default_factory=set)
+    """Attempts that were rolled back, and that nobody asked for again."""
+    last_traffic: dict[str, datetime] = field(default_factory=dict)
+    """When a revision last had a share of the traffic."""
+    scaled_down: bool = False
+    """Whether a person asked for fewer pods since the last turn."""
 
     # What a person or Git does
 
@@ -159,8 +164,31 @@ class World:
         self.intents[key] = Intent(IntentKey(key), value, when, "kubectl-annotate")
 
     def scale(self, count: int) -> None:
+        """`kubectl scale`."""
+        self.scaled_down = count < self.replicas
         self.replicas = count
         self.generation += 1
+
+    def meddle(self, weight: int) -> None:
+        """Somebody else writes the route."""
+        self.weight = weight
+        self._remember_traffic()
+
+    def meddle_selector(self, service: Selector, revision: str | None) -> None:
+        """Somebody else writes a Service."""
+        service.hash, service.since, service.meddled = revision, self.now, True
+
+    def share(self, revision: str) -> int:
+        """Percent of the traffic that Services and routes send to `revision`."""
+        weight = self.weight or 0
+        return sum(
+            share
+            for service, share in ((self.stable, 100 - weight), (self.canary, weight))
+            if service.hash == revision
+        )
+
+    def _remember_traffic(self) -> None:
+        self.last_traffic |= {each.hash: self.now for each in self.pods.values() if self.share(each.hash)}
 
     # What the planner sees
 
@@ -229,36 +257,40 @@ class World:
 
     def turn(self, dies_after: int | None = None) -> list[Action]:
         """One turn: observe, judge, plan, execute; the shell may die after so many of its actions."""
+        self._remember_traffic()
         observed = self.observed()
-        actions = plan(observed, self.judge(self), self.now)
+        self.evidence = self.judge(self)
+        actions = plan(observed, self.evidence, self.now)
+        _fenced(actions)
         self.wake = next((action.when for action in actions if isinstance(action, WakeAt)), None)
         for count, action in enumerate(actions):
             if count == dies_after or self.deny(action):
-                break
+                return actions
             self._do(action, observed)
+        self.scaled_down = False
         return actions
 
-    def run(self, until: Callable[[World], bool] | None = None, limit: int = 400, step: float = 1.0) -> World:
-        """Turns, each when it is asked for and at least every `step` seconds, until something holds or all is quiet."""
+    def run(self, until: Callable[[World], bool], limit: int = 600) -> World:
+        """Turns, each when it is asked for and at least every second, until something holds."""
         for _ in range(limit):
-            before = (self.status, dict(self.pods), self.weight)
             self.turn()
-            if until is not None and until(self):
+            if until(self):
                 return self
-            if until is None and self.wake is None and before[0] == self.status:
-                return self
-            soonest = self.now + timedelta(seconds=step)
-            self.now = max(self.now, min(self.wake or soonest, soonest))
-        assert until is None, f"never came: {self}"
-        return self
+            self._pass(1.0)
+        raise AssertionError(f"never came: {self}")
 
-    def wait(self, seconds: float, step: float = 1.0) -> World:
+    def _pass(self, seconds: float) -> None:
+        """Time passes: to the next look, or so many seconds if that is sooner; never nothing."""
+        soonest = self.now + timedelta(seconds=seconds)
+        wake = max(self.wake or soonest, self.now + timedelta(milliseconds=10))
+        self.now = min(wake, soonest)
+
+    def wait(self, seconds: float) -> World:
         """Turns for so many seconds."""
         end = self.now + timedelta(seconds=seconds)
         while self.now < end:
             self.turn()
-            soonest = self.now + timedelta(seconds=step)
-            self.now = min(end, max(self.now, min(self.wake or soonest, soonest)))
+            self._pass(min(1.0, (end - self.now).total_seconds()))
         self.turn()
         return self
 
@@ -266,19 +298,16 @@ class World:
         """Turns until nothing is done any more, timed waits included."""
         for _ in range(600):
             actions = self.turn()
-            if all(isinstance(action, WakeAt) for action in actions):
-                if self.wake is None or self.wake >= self.now + schedule.SLOW_LOOK:
-                    return self
-            self.now = max(self.now + timedelta(milliseconds=10), min(self.wake or self.now, self.now + timedelta(5)))
+            idle = all(isinstance(action, WakeAt) for action in actions)
+            if idle and (self.wake is None or self.wake >= self.now + schedule.SLOW_LOOK):
+                return self
+            self._pass(5.0)
         raise AssertionError(f"never quiet: {self}")
 
     # What the planner's actions do
 
     def _do(self, action: Action, observed: Observed) -> None:
-        if self.checks:
-            import invariants
-
-            invariants.hold(self, action, observed)
+        invariants.hold(self, action, observed)
         if not isinstance(action, Announce | WakeAt):
             self.writes.append(action)
         match action:
@@ -287,9 +316,10 @@ class World:
                 assert self.status == status, "the status does not survive being written and read"
             case EnsureWeights(percent):
                 self.weight = percent
+                self._remember_traffic()
             case EnsureSelector(name, revision):
                 service = self.stable if name == STABLE else self.canary
-                service.hash, service.since, service.ours = revision, self.now, True
+                service.hash, service.since, service.meddled = revision, self.now, False
             case EnsureReplicaSet(revision, number, count):
                 self._ensure_replica_set(revision, number, count)
             case EnsureReplicas(name, count, scale_down_at):
@@ -297,16 +327,23 @@ class World:
                 self.pods[name].scale_down_at = scale_down_at
             case RemoveReplicaSet(name):
                 del self.pods[name]
-            case EnsureRun(name, role, attempt):
-                self.runs[name] = Run(name, name, "1", "Running", attempt=attempt, role=role)
-            case FinishRun(name, phase, message):
-                self.runs[name] = replace(self.runs[name], phase=phase, message=message)
+            case EnsureRun() | FinishRun():
+                self._do_run(action)
             case ClearIntent(annotation, value):
                 key = annotation.rpartition("/")[2]
                 if key in self.intents and self.intents[key].value == value:
                     del self.intents[key]
             case Announce():
                 self.events.append(action)
+
+    def _do_run(self, action: EnsureRun | FinishRun) -> None:
+        match action:
+            case EnsureRun(name, role, attempt):
+                assert name not in self.runs, f"{name} is begun twice"
+                self.runs[name] = Run(name, name, "1", "Running", attempt=attempt, role=role)
+            case FinishRun(name, phase, message):
+                assert self.runs[name].phase == "Running", f"{name} is ended twice"
+                self.runs[name] = replace(self.runs[name], phase=phase, message=message)
 
     def _ensure_replica_set(self, revision: str, number: int, count: int) -> None:
         name = f"shop-{revision}"
@@ -344,12 +381,21 @@ class World:
         return [event.reason for event in self.events]
 
     def __str__(self) -> str:
-        pods = {each.hash: (each.wanted, self._ready(each), each.scale_down_at) for each in self.pods.values()}
+        pods = {
+            each.hash: (each.wanted, self._ready(each), each.scale_down_at) for each in self.pods.values()
+        }
         return (
-            f"{self.now:%H:%M:%S} {self.status.stage} step {self.status.current_step_index} {self.status.phase} "
-            f"weight {self.weight} of {self.status.canary.desired_weight} stable->{self.stable.hash} "
-            f"canary->{self.canary.hash} pods {pods}: {self.status.message}"
+            f"{self.now:%H:%M:%S} {self.status.stage} step {self.status.current_step_index} "
+            f"{self.status.phase} weight {self.weight} of {self.status.canary.desired_weight} "
+            f"stable->{self.stable.hash} canary->{self.canary.hash} pods {pods}: {self.status.message}"
         )
+
+
+def _fenced(actions: list[Action]) -> None:
+    """Whoever changes the world records first: the record is the fence."""
+    deeds = [each for each in actions if not isinstance(each, Announce | WakeAt | ClearIntent)]
+    assert not deeds or isinstance(deeds[0], RecordStatus), f"not fenced: {deeds}"
+    assert sum(isinstance(each, RecordStatus) for each in actions) <= 1
 
 
 def steady(asked: RolloutSpec, revision: str = "v1", **more: Any) -> World:
@@ -371,8 +417,3 @@ def says(outcome: Outcome, reason: str = "because the test says so") -> Callable
         return Evidence(outcome, reason, key)
 
     return judge
-
-
-def needed(world: World, percent: int) -> int:
-    """Canary pods that `percent` needs."""
-    return max(arithmetic.canary(percent, world.replicas), 1)

@@ -1,0 +1,143 @@
+"""The safety invariants of the controller, held against every single write, by what the world itself knows.
+
+Nothing here asks the planner: what an arm carries is computed from the routes and selectors of the world.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollout.api.rollout import AnalysisStep, JudgeStep
+from rollout.api.status import RolloutStatus, Stage, Verdict
+from rollout.plan import replicas, schedule
+from rollout.plan.actions import (
+    Action,
+    EnsureReplicas,
+    EnsureSelector,
+    EnsureWeights,
+    RecordStatus,
+    RemoveReplicaSet,
+)
+from rollout.plan.evidence import Outcome
+from rollout.plan.observed import Observed
+
+if TYPE_CHECKING:
+    from world import World
+
+_CARRYING = {Stage.STEPPING, Stage.PROMOTING, Stage.SWITCHING}
+_GATED = {"promote", "promote-full", "promoteIfCompatible"}
+
+
+def hold(world: World, action: Action, seen: Observed) -> None:
+    """Refuse a write that breaks an invariant."""
+    match action:
+        case RecordStatus(status):
+            _recorded(world, status, seen)
+        case EnsureWeights(percent):
+            _weighted(world, percent, seen)
+        case EnsureSelector(service, revision):
+            _selected(world, service, revision, seen)
+        case EnsureReplicas(name, count):
+            _sized(world, name, count)
+        case RemoveReplicaSet(name):
+            assert world.pods[name].wanted == 0, f"I2: {name} is removed with its pods"
+
+
+def _weighted(world: World, percent: int, seen: Observed) -> None:
+    assert seen.stable_service is not None
+    assert seen.canary_service is not None
+    stable, canary, before = seen.stable_service, seen.canary_service, seen.status
+    live = world.weight if world.weight is not None else 0
+    assert percent <= world.status.canary.desired_weight, "I9: written before it was recorded"
+    if percent > live:
+        assert canary.ready_total > 0, f"I1: canary gets {percent} % without endpoints"
+        assert percent <= before.canary.desired_weight, "I3: raised in the turn that first recorded it"
+        assert world.status.stage in _CARRYING, f"I8: raised in {world.status.stage}"
+        key = world.status.attempt.partition(".")[0]
+        assert key not in world.condemned, f"I7: {key} was refused and gets traffic"
+        assert canary.hash == world.status.current_pod_hash, "I4: the canary Service reaches another revision"
+        assert canary.serves_only(canary.hash), f"I4: canary endpoints are {canary.ready}"
+        assert canary.settled, "I4: the canary Service has not settled"
+        needed = max(replicas.canary(percent, world.replicas), 1)
+        dead = stable.ready_total == 0
+        assert dead or canary.ready_total >= needed, f"I4: {canary.ready} for {percent} %"
+        assert percent < 100 or dead or world.count(canary.hash) >= world.replicas, (
+            "all traffic needs all pods"
+        )
+    if percent < live:
+        assert stable.ready_total > 0, f"I1: stable gets {100 - percent} % without endpoints"
+        assert live < 100 or stable.settled, "I4: the stable Service has not settled"
+
+
+def _selected(world: World, service: str, revision: str, seen: Observed) -> None:
+    is_stable = service == world.stable.name
+    found = world.stable if is_stable else world.canary
+    adopted = found.hash is None or not seen.status.stable_rs
+    idle = seen.canary_percent == (100 if is_stable else 0)
+    assert idle or adopted or found.meddled, f"I4: {service} changes at canary weight {seen.canary_percent}"
+    assert any(each.hash == revision and each.available for each in seen.replica_sets), (
+        f"{revision} has no pods"
+    )
+
+
+def _sized(world: World, name: str, count: int) -> None:
+    found = world.pods[name]
+    if count >= found.wanted or (world.scaled_down and count >= min(world.replicas, found.wanted)):
+        return
+    share = world.share(found.hash)
+    if found.hash == world.status.stable_rs and world.status.stage is not Stage.RETURNING:
+        assert count >= world.replicas, f"I5: stable at {count} of {world.replicas}"
+    assert count >= replicas.canary(share, world.replicas, least=1 if share else 0), (
+        f"I2: {count} pods of {found.hash} left for {share} %"
+    )
+    if share == 0 and found.hash in world.last_traffic:
+        assert world.now - world.last_traffic[found.hash] >= schedule.DRAIN, (
+            f"I2: {found.hash} has not drained"
+        )
+
+
+def _recorded(world: World, after: RolloutStatus, seen: Observed) -> None:
+    before = world.status
+    assert after.turn == before.turn + 1, "a recorded turn moves the counter: else the PUT fences nobody"
+    if after.canary.weights is not None:
+        assert after.canary.weights.canary.weight == world.weight, "I9: calls observed what was not read"
+    _intent_once(world, before, after)
+    _proved(world, before, after)
+    if after.stage is Stage.STABLE and before.stage is not Stage.STABLE:
+        assert world.weight == 0, "I9: at rest while the canary has weight"
+    if after.stage is Stage.ROLLING_BACK and after.verdict in {Verdict.ABORTED, Verdict.ROLLED_BACK}:
+        world.condemned.add(after.attempt.partition(".")[0])
+
+
+def _intent_once(world: World, before: RolloutStatus, after: RolloutStatus) -> None:
+    taken = after.intent
+    if taken is None or taken.outcome != "Acted" or taken == before.intent or taken.state == "Cleared":
+        return
+    identity = (taken.action, taken.value, taken.set_at)
+    assert identity not in world.acted, f"I12: {identity} acts twice"
+    world.acted.append(identity)
+    if taken.action in {"retry", "promote-full"} and world.wanted is not None:
+        world.condemned.discard(world.wanted.attempt)
+
+
+def _proved(world: World, before: RolloutStatus, after: RolloutStatus) -> None:
+    """I6: past a judgement only with a proof of this step, or with an exception that the status names."""
+    canary = world.spec.strategy.canary if world.spec else None
+    if canary is None or before.stage is not Stage.STEPPING or before.attempt != after.attempt:
+        return
+    index = before.current_step_index or 0
+    past = after.stage is Stage.PROMOTING or (
+        after.stage is Stage.STEPPING and (after.current_step_index or 0) > index
+    )
+    at_end = index >= len(canary.steps)
+    gated = (
+        canary.analysis is not None if at_end else isinstance(canary.steps[index], AnalysisStep | JudgeStep)
+    )
+    excepted = any(name in after.exception for name in _GATED)
+    if not (past and gated) or excepted:
+        return
+    assert world.evidence.outcome is Outcome.NOT_WORSE, f"I6: passed step {index} on {world.evidence.outcome}"
+    assert world.evidence.step_key == schedule.evidence_key(canary.steps, index), (
+        "I6: a proof of another step"
+    )
+    assert world.weight == schedule.level(canary.steps, index), "I6: proved at another weight than the step's"
