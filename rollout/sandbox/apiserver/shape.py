@@ -157,6 +157,10 @@ def _fill(shape: Shape, schema: Schema, name: str) -> None:
             for key in shape.map_keys
             if "default" in item_schema.get("properties", {}).get(key, {})
         }
+        if "$ref" in item_schema and "protocol" in shape.map_keys:
+            shape.key_defaults["protocol"] = "TCP"  # of ports; the built-in types carry no defaults
+        if "protocol" in shape.map_keys and "$ref" in item_schema:
+            shape.key_defaults = {"protocol": "TCP"}
     if shape.embedded:
         shape.properties = _type_meta() | {k: v for k, v in shape.properties.items() if k != "metadata"}
 
