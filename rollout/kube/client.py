@@ -1,4 +1,8 @@
-"""Calls to the API server: one request each, bounded in time, refused by remedy. Nothing is retried here."""
+"""Calls to the API server: one request each, bounded in time, refused by remedy.
+
+Nothing is retried here, but that aiohttp sends a GET, PUT or DELETE again on a connection that turns out to
+be closed. So a PUT carries its resourceVersion and a DELETE its uid; a PATCH or POST is sent once.
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing

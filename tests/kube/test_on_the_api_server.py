@@ -2,19 +2,32 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from rollout.api.base import Manifest
 from rollout.kube.client import Kube
 from rollout.kube.discovery import Discovery
-from rollout.kube.errors import AlreadyExists, Conflict, Forbidden, NotFound, NotServed, Owned
-from rollout.kube.kinds import EVENTS, NAMESPACES, PODS, REPLICA_SETS, ROLLOUTS, SERVICES
+from rollout.kube.errors import AlreadyExists, Conflict, Forbidden, NotFound, NotServed, Owned, Unavailable
+from rollout.kube.kinds import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    EVENTS,
+    HTTP_ROUTES,
+    NAMESPACES,
+    PODS,
+    REPLICA_SETS,
+    ROLLOUTS,
+    SERVICES,
+)
 from rollout.kube.login import login
 from rollout.kube.reflector import Change, Reflector
+from rollout.routers import gateway_api
+from rollout.sandbox.apiserver.errors import ApiError
+from rollout.sandbox.apiserver.requests import Fault, Request
 from rollout.sandbox.apiserver.server import ApiServer
 from rollout.workloads import pods, replicasets, services
 from rollout.workloads.labels import HASH_LABEL
@@ -223,3 +236,118 @@ async def test_a_pod_that_is_created_without_a_kubelet_has_no_trouble_and_no_rea
     )
     seen = pods.read(made)
     assert (seen.hash, seen.ready, seen.trouble, seen.terminating) == ("v1", False, None, False)
+
+
+HTTP_ROUTE_CRD = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "httproutes.gateway.networking.k8s.io"},
+    "spec": {
+        "group": "gateway.networking.k8s.io",
+        "scope": "Namespaced",
+        "names": {"plural": "httproutes", "singular": "httproute", "kind": "HTTPRoute"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {
+                            "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                        },
+                    }
+                },
+            }
+        ],
+    },
+}
+HTTP_ROUTE = {
+    "apiVersion": "gateway.networking.k8s.io/v1",
+    "kind": "HTTPRoute",
+    "metadata": {"name": "checkout", "namespace": "shop"},
+    "spec": {
+        "hostnames": ["shop.example"],
+        "rules": [
+            {"backendRefs": [{"name": "docs", "port": 80}]},
+            {
+                "name": "main",
+                "filters": [{"type": "CORS", "cors": {"allowOrigins": ["*"]}}],
+                "backendRefs": [
+                    {"name": "stable", "port": 80, "weight": 100},
+                    {"name": "canary", "port": 80, "weight": 0},
+                ],
+            },
+        ],
+    },
+}
+
+
+async def test_a_weight_is_patched_into_gits_route_and_a_stale_one_is_a_conflict(kube: Kube) -> None:
+    await kube.create(CUSTOM_RESOURCE_DEFINITIONS, HTTP_ROUTE_CRD)
+    live = await kube.apply(HTTP_ROUTES, HTTP_ROUTE, manager="rollout-git")
+
+    async def shift(route: Manifest, percent: int) -> Manifest:
+        operations = gateway_api.patch(route, "stable", "canary", "main", percent)
+        return await kube.json_patch(HTTP_ROUTES, "shop", "checkout", operations)
+
+    shifted = await shift(live, 5)
+    assert gateway_api.read(shifted, "stable", "canary", "main").canary_percent == 5
+    assert shifted["spec"] == gateway_api.render(HTTP_ROUTE, "stable", "canary", "main", 5)["spec"]
+    assert gateway_api.patch(shifted, "stable", "canary", "main", 5) == ()
+    with pytest.raises(Conflict):
+        await shift(live, 25)
+    now = await kube.get(HTTP_ROUTES, "shop", "checkout")
+    assert gateway_api.read(now, "stable", "canary", "main").canary_percent == 5
+    again = gateway_api.compose(HTTP_ROUTE, now, "stable", "canary", "main", 5)
+    kept = await kube.apply(HTTP_ROUTES, again, manager="rollout-git")
+    assert gateway_api.read(kept, "stable", "canary", "main").canary_percent == 5
+
+
+def suffering(server: ApiServer, path: str, *faults: Fault) -> None:
+    """Let the next requests to a path suffer, one fault each."""
+    left = list(faults)
+
+    async def fault(request: Request) -> Fault | None:
+        return left.pop(0) if left and request.path.endswith(path) else None
+
+    server.fault = fault
+
+
+async def test_of_a_write_whose_answer_is_lost_it_is_only_known_that_nothing_is_known(
+    server: ApiServer, kube: Kube
+) -> None:
+    live = await kube.create(SERVICES, service())
+    suffering(server, "/services/stable", Fault(cut=True, after=True))
+    operations = services.patch(live, "v1")
+    with pytest.raises(Unavailable):
+        await kube.json_patch(SERVICES, "shop", "stable", operations)
+    assert services.selected_hash(await kube.get(SERVICES, "shop", "stable")) == "v1", "it was done"
+    with pytest.raises(Conflict):
+        await kube.json_patch(SERVICES, "shop", "stable", operations)
+
+
+async def test_a_cache_gets_over_refused_lists_and_watches_that_are_too_old(
+    server: ApiServer, kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rollout.kube.errors._WAIT", timedelta(milliseconds=10))
+    following = Following(kube)
+    await kube.create(SERVICES, colored("a", "red"))
+    suffering(
+        server,
+        "/namespaces/shop/services",
+        Fault(error=ApiError(500, "InternalError", "broken")),
+        Fault(error=ApiError(429, "TooManyRequests", "busy")),
+        Fault(cut=True),
+        Fault(),
+        Fault(error=ApiError(410, "Expired", "too old resource version")),
+    )
+    task = asyncio.create_task(following.cache.run())
+    try:
+        await following.cache.ready(15)
+        await kube.apply(SERVICES, colored("a", "green"), manager="test")
+        await following.until(lambda: following.cache.get("shop", "a") == "green")
+    finally:
+        task.cancel()
+    assert following.cache.trouble is None
