@@ -12,7 +12,16 @@ import pytest_asyncio
 from rollout.api.base import Manifest
 from rollout.kube.client import Kube
 from rollout.kube.discovery import Discovery
-from rollout.kube.errors import AlreadyExists, Conflict, Forbidden, NotFound, NotServed, Owned, Unavailable
+from rollout.kube.errors import (
+    AlreadyExists,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    NotServed,
+    Owned,
+    Unavailable,
+)
 from rollout.kube.kinds import (
     CUSTOM_RESOURCE_DEFINITIONS,
     EVENTS,
@@ -130,6 +139,22 @@ async def test_a_replica_set_is_created_scaled_over_its_version_and_deleted_by_i
     await kube.delete(REPLICA_SETS, "shop", seen.name, uid=seen.uid)
     with pytest.raises(NotFound):
         await kube.delete(REPLICA_SETS, "shop", seen.name)
+
+
+async def test_a_template_that_the_server_refuses_is_told_by_field_and_nothing_is_created(kube: Kube) -> None:
+    body = replicasets.render(ROLLOUT, REVISION, 1)
+    body["spec"]["template"]["spec"]["containers"][0]["imagePulPolicy"] = "Always"
+    with pytest.raises(Invalid) as strict:
+        await kube.create(REPLICA_SETS, body, dry_run=True)
+    assert [(each.path, each.remedy) for each in strict.value.problems] == [
+        ("spec.template.spec.containers[0].imagePulPolicy", "remove it")
+    ]
+    body = replicasets.render(ROLLOUT, REVISION, 1)
+    del body["spec"]["template"]["spec"]["containers"][0]["name"]
+    with pytest.raises(Invalid) as required:
+        await kube.create(REPLICA_SETS, body, dry_run=True)
+    assert "spec.template.spec.containers[0].name" in [each.path for each in required.value.problems]
+    assert await kube.find(REPLICA_SETS, "shop", "checkout-6c9f7d") is None
 
 
 async def test_credentials_that_are_not_known_are_told_so(server: ApiServer, tmp_path: Path) -> None:
