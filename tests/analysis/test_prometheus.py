@@ -236,8 +236,7 @@ def prometheus_program() -> Path:
 def port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
-    return number
+        return int(free.getsockname()[1])
 
 
 @pytest.fixture

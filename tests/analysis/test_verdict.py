@@ -45,7 +45,7 @@ def pair(x_c: float, n_c: float, x_s: float, n_s: float) -> Pair:
 
 
 GOOD, BAD, LITTLE = pair(0, 4000, 0, 36_000), pair(240, 4000, 360, 36_000), pair(1, 100, 9, 900)
-FEW = pair(2, 100, 0, 100_000)
+FEW, MORE = pair(2, 100, 0, 1900), pair(3, 100, 0, 1900)
 
 
 def second(k: float) -> datetime:
@@ -71,6 +71,7 @@ def judged(policy: Policy, *, at: float = 20, **looks: Pair | Status) -> Judgeme
 
 
 ONE, TWO = Policy(metrics=(ERRORS,)), Policy(metrics=(ERRORS, LATENCY))
+HASTY = Policy(metrics=(ERRORS,), alpha=0.15)
 WARNED = Policy(metrics=(ERRORS, Metric("memory", KIND, role=Role.WARN)))
 SUCCESS = Policy(
     metrics=(ERRORS, Metric("conversion", KIND, role=Role.SUCCESS, direction=Direction.INCREASE))
@@ -86,7 +87,10 @@ SUCCESS = Policy(
             ONE, {"errors": LITTLE}, Outcome.UNDECIDED, "not enough evidence", id="little says little"
         ),
         pytest.param(ONE, {}, Outcome.UNDECIDED, "not looked at yet", id="nothing says nothing"),
-        pytest.param(ONE, {"errors": FEW}, Outcome.UNDECIDED, "not enough", id="two bad events are too few"),
+        pytest.param(
+            HASTY, {"errors": FEW}, Outcome.UNDECIDED, "not enough", id="two bad events are too few"
+        ),
+        pytest.param(HASTY, {"errors": MORE}, Outcome.WORSE, "worse", id="three bad events are enough"),
         pytest.param(
             ONE, {"errors": Status.NO_DATA}, Outcome.NO_DATA, "cause no_data", id="no data is no pass"
         ),
