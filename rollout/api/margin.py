@@ -82,3 +82,18 @@ class Margin(Model):
     """More than stable by this part of it: 5%."""
     absolute: Absolute | None = None
     """More than stable by so much: 0.02pp of a share, 0.5/h of events per pod and hour."""
+
+    @property
+    def amount(self) -> float:
+        """The absolute part in its unit, 0 where it is left out."""
+        return self.absolute.value if self.absolute else 0.0
+
+
+def margin(relative: str, absolute: str) -> Margin:
+    """A margin as it is written."""
+    return Margin(relative=parse_change(relative), absolute=parse_amount(absolute))
+
+
+DEFAULT_TOLERATE = {Unit.POINTS: margin("5%", "0.02pp"), Unit.PER_HOUR: margin("5%", "0.02/h")}
+DEFAULT_UNACCEPTABLE = {Unit.POINTS: margin("50%", "0.25pp"), Unit.PER_HOUR: margin("50%", "12/h")}
+"""What holds where a metric names none."""

@@ -6,9 +6,11 @@ from api_manifests import changed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import analysis.metric as judged
 from rollout.api.analysis import ArmsPreset, Direction, Proportion, Role, parse_analysis_template
 from rollout.api.analysisrun import parse_analysis_run
 from rollout.api.errors import InvalidSpec
+from rollout.api.margin import DEFAULT_TOLERATE, DEFAULT_UNACCEPTABLE, Unit
 from rollout.api.selectors import are_matchers, filled, is_selector, placeholders
 
 ERRORS = "spec.metrics[0].compare"
@@ -156,12 +158,56 @@ def test_what_is_wrong_is_said_with_its_path(path: str, value: object, where: st
     assert problems(changed(manifests.template(), path, value))[where] == says
 
 
-def test_tolerating_more_than_what_is_unacceptable_is_refused() -> None:
-    body = changed(manifests.template(), f"{ERRORS}.tolerate", {"relative": "60%", "absolute": "1pp"})
-    assert problems(changed(body, f"{ERRORS}.unacceptable", {"relative": "50%"})) == {
-        f"{ERRORS}.tolerate.relative": "must not exceed unacceptable.relative ()",
-        f"{ERRORS}.tolerate.absolute": "must not exceed unacceptable.absolute ()",
-    }
+@pytest.mark.parametrize(
+    ("margins", "faults"),
+    [
+        pytest.param(
+            {"tolerate": {"relative": "60%", "absolute": "1pp"}, "unacceptable": {"relative": "50%"}},
+            {
+                f"{ERRORS}.tolerate.relative": "must not exceed unacceptable.relative, which is 50% ()",
+                f"{ERRORS}.tolerate.absolute": "must not exceed unacceptable.absolute, which is 0 ()",
+            },
+            id="both written",
+        ),
+        pytest.param(
+            {"tolerate": {"relative": "60%"}},
+            {f"{ERRORS}.tolerate.relative": "must not exceed unacceptable.relative, which is 50% ()"},
+            id="more than the default that is unacceptable",
+        ),
+        pytest.param(
+            {"unacceptable": {"relative": "50%"}},
+            {f"{ERRORS}.unacceptable.absolute": "must not be below tolerate.absolute, which is 0.02pp ()"},
+            id="less than the default that is tolerated",
+        ),
+    ],
+)
+def test_tolerating_more_than_what_is_unacceptable_is_refused(
+    margins: dict[str, object], faults: dict[str, str]
+) -> None:
+    body = manifests.template()
+    body["spec"]["metrics"][0]["compare"] |= margins
+    assert problems(body) == faults
+
+
+@pytest.mark.parametrize(
+    ("measure", "kind", "unit"),
+    [
+        pytest.param(
+            {"proportion": {"bad": "a", "total": "b"}}, judged.Proportion("a", "b"), Unit.POINTS, id="share"
+        ),
+        pytest.param({"rate": {"events": "a"}}, judged.Rate("a"), Unit.PER_HOUR, id="rate"),
+    ],
+)
+def test_the_default_margins_are_those_of_the_judge(
+    measure: dict[str, object], kind: judged.Kind, unit: Unit
+) -> None:
+    metric = judged.Metric("a", kind)
+    for ours, theirs in (
+        (DEFAULT_TOLERATE[unit], metric.acceptable),
+        (DEFAULT_UNACCEPTABLE[unit], metric.refusable),
+    ):
+        assert (ours.relative, ours.amount) == (theirs.relative, theirs.absolute)
+    parse_analysis_template(changed(manifests.template(), ERRORS, measure))
 
 
 def test_a_success_metric_may_ask_for_an_improvement() -> None:
