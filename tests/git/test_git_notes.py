@@ -146,6 +146,21 @@ async def test_two_operators_writing_at_once_lose_nothing(tmp_path: Path, upstre
         await operator.close()
 
 
+async def test_many_callers_of_one_mirror_wait_for_one_another(mirrors: Mirrors, upstream: Upstream) -> None:
+    sha = upstream.commit({"a.yaml": "a: 1\n"})
+    mirror = mirrors.of(upstream.url, "shop/git")
+    revision = await mirror.poll()
+    attempts = [str(number) for number in range(8)]
+    calls = [mirror.note(sha, verdict(attempt=attempt)) for attempt in attempts]
+    await asyncio.gather(
+        *calls, *(mirror.read(revision) for _ in range(4)), *(mirror.poll() for _ in range(4))
+    )
+    note = await mirror.read_note(sha)
+    assert note is not None
+    assert [record["attempt"] for record in notes.records(note)] == attempts
+    assert mirror.counts.pushes == len(attempts)
+
+
 @pytest.fixture
 def quick_note(upstream: Upstream) -> str:
     """A commit on which another writer has a note ready, under refs/notes/quick on the server."""

@@ -156,6 +156,6 @@ async def test_a_tree_that_unfolds_to_millions_of_files_is_cut_off(
         tree = upstream.git("mktree", stdin=rows.encode())
     commit = upstream.git("commit-tree", tree, "-m", "bomb")
     upstream.git("push", "--quiet", "origin", f"{commit}:refs/heads/main")
-    with pytest.raises(Stalled) as refused:
+    with pytest.raises(Stalled, match="git printed more than") as refused:
         await read(mirrors, upstream)
     assert refused.value.reason == "RepositoryTooLarge"
