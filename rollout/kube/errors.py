@@ -10,6 +10,8 @@
 | `Forbidden` | 401, 403 | somebody grants the right that is named |
 | `Owned` | 409 of an apply without force | somebody gives the fields up |
 | `NotServed` | 404 of a kind, 405, 406, 415, 501 | somebody installs what serves it |
+
+`after` is what the server asked for, else zero: who tries again has a back-off of its own.
 """
 
 import re
@@ -26,7 +28,6 @@ _TYPED = re.compile(
     r"failed to create typed (?:patch )?object \([^)]*\): \.?(?P<field>\S+?): (?P<what>.+)", re.DOTALL
 )
 _NO_WAIT = timedelta(0)
-_WAIT = timedelta(seconds=1)
 _LONGEST_WAIT = timedelta(minutes=1)
 
 
@@ -34,7 +35,7 @@ class NotFound(Retry):
     """It does not exist."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, _WAIT)
+        super().__init__(message, _NO_WAIT)
 
 
 class Conflict(Retry):
@@ -57,6 +58,9 @@ class Gone(Retry):
 
 class Unavailable(Retry):
     """The server is busy, broken or out of reach; of a write, nobody knows whether it was done."""
+
+    def __init__(self, message: str, after: timedelta = _NO_WAIT) -> None:
+        super().__init__(message, after)
 
 
 class Invalid(Stalled):
@@ -144,7 +148,7 @@ def retry_after(headers: Mapping[str, str], details: Mapping[str, Any], now: dat
     try:
         when = parsedate_to_datetime(asked)
     except ValueError:
-        return _WAIT
+        return _NO_WAIT
     until = when if when.tzinfo else when.replace(tzinfo=UTC)
     return min(max(until - now, _NO_WAIT), _LONGEST_WAIT)
 

@@ -21,7 +21,7 @@ from rollout.kube.kinds import Resource
 T = TypeVar("T")
 
 FIRST_WAIT = 0.2
-LONGEST_WAIT = 30.0
+LONGEST_WAIT = 10.0
 
 
 @dataclass(frozen=True, slots=True)

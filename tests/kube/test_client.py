@@ -127,8 +127,8 @@ async def test_an_invalid_object_keeps_its_fields(status: int, body: Any, proble
         pytest.param({"Retry-After": "86400"}, 60, id="a day is cut to a minute"),
         pytest.param({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0, id="a date that is past"),
         pytest.param({"Retry-After": "Wed, 21 Oct 2115 07:28:00 GMT"}, 60, id="a date that is far"),
-        pytest.param({"Retry-After": "later"}, 1, id="neither"),
-        pytest.param({}, 1, id="no wish"),
+        pytest.param({"Retry-After": "later"}, 0, id="neither"),
+        pytest.param({}, 0, id="no wish"),
     ],
 )
 async def test_a_busy_server_is_given_the_time_that_it_asks_for(
@@ -165,8 +165,9 @@ async def test_a_body_that_never_ends_is_given_up_after_the_same_time() -> None:
 
 async def test_nobody_at_the_port_is_unavailable(unused_tcp_port: int) -> None:
     async with Kube(configuration(unused_tcp_port)) as kube:
-        with pytest.raises(Unavailable, match='get services "a" in "shop"'):
+        with pytest.raises(Unavailable, match='get services "a" in "shop"') as caught:
             await kube.get(SERVICES, "shop", "a")
+    assert caught.value.after == timedelta(0), "who tries again has a back-off"
 
 
 async def test_an_answer_that_is_no_object_is_unavailable() -> None:

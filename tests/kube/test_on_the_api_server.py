@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -353,10 +353,7 @@ async def test_of_a_write_whose_answer_is_lost_it_is_only_known_that_nothing_is_
         await kube.json_patch(SERVICES, "shop", "stable", operations)
 
 
-async def test_a_cache_gets_over_refused_lists_and_watches_that_are_too_old(
-    server: ApiServer, kube: Kube, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rollout.kube.errors._WAIT", timedelta(milliseconds=10))
+async def test_a_cache_gets_over_refused_lists_and_old_watches(server: ApiServer, kube: Kube) -> None:
     following = Following(kube)
     await kube.create(SERVICES, colored("a", "red"))
     suffering(

@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from aiohttp import web
 from faulty import Faulty, faulty, refused
 
 from rollout.api.base import Manifest
-from rollout.kube import errors, reflector
+from rollout.kube import reflector
 from rollout.kube.errors import Forbidden, Unavailable
 from rollout.kube.kinds import SERVICES, Resource
 from rollout.kube.reflector import Change, Reflector
@@ -171,7 +170,6 @@ async def test_a_refusal_is_waited_out(
     refusal: tuple[int, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reflector, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(errors, "_WAIT", timedelta(milliseconds=10))
     world = World([service("a", "8", "red")], refusals=[refusal] * 3)
     async with following(world) as followed:
         await followed.cache.ready(15)
