@@ -1,6 +1,5 @@
 """What a canary is judged by. `compare` is ours; all else has Argo Rollouts' names."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from itertools import pairwise
@@ -11,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from rollout.api import rules
 from rollout.api.base import Duration, Manifest, Model
 from rollout.api.errors import Problem
-from rollout.api.margin import DEFAULT_TOLERATE, DEFAULT_UNACCEPTABLE, Margin, Unit
+from rollout.api.margin import Margin, Unit, margins_amiss
 from rollout.api.meta import ObjectCondition, ObjectMeta
 from rollout.api.parsing import Kind, parse
 from rollout.api.rollout import Argument
@@ -178,55 +177,11 @@ class Compare(Model):
     def _one_measure(self) -> Self:
         if sum(each is not None for each in (self.proportion, self.histogram, self.rate)) != 1:
             raise ValueError("must have exactly one of proportion, histogram, rate")
-        problems = [*_unit_problems(self), *_sign_problems(self)] or [*_order_problems(self)]
+        unit = Unit.PER_HOUR if self.rate else Unit.POINTS
+        problems = margins_amiss(self.tolerate, self.unacceptable, unit, improve=self.role is Role.SUCCESS)
         if problems:
             raise rules.WrongFieldsError(*problems)
         return self
-
-
-def _margins(compare: Compare) -> tuple[tuple[str, Margin], ...]:
-    both = (("tolerate", compare.tolerate), ("unacceptable", compare.unacceptable))
-    return tuple((name, margin) for name, margin in both if margin is not None)
-
-
-def _unit(compare: Compare) -> Unit:
-    return Unit.PER_HOUR if compare.rate else Unit.POINTS
-
-
-def _unit_problems(compare: Compare) -> Iterator[Problem]:
-    for name, margin in _margins(compare):
-        if margin.absolute is not None and margin.absolute.unit is not _unit(compare):
-            yield Problem(f".{name}.absolute", f"must be written in {_unit(compare)}")
-        elif margin.amount >= 1 and _unit(compare) is Unit.POINTS:
-            yield Problem(f".{name}.absolute", "must be below 100pp")
-
-
-def _sign_problems(compare: Compare) -> Iterator[Problem]:
-    for name, margin in _margins(compare):
-        if margin.relative < 0 and not (compare.role is Role.SUCCESS and name == "unacceptable"):
-            remedy = "only a success metric asks for an improvement"
-            yield Problem(f".{name}.relative", "must not be negative", remedy)
-
-
-def _order_problems(compare: Compare) -> Iterator[Problem]:
-    """What is tolerated lies below what is unacceptable, the defaults included."""
-    if compare.role is Role.SUCCESS:
-        return
-    unit = _unit(compare)
-    low = compare.tolerate or DEFAULT_TOLERATE[unit]
-    high = compare.unacceptable or DEFAULT_UNACCEPTABLE[unit]
-    wrong = {"relative": low.relative > high.relative, "absolute": low.amount > high.amount}
-    for part in (part for part, out_of_order in wrong.items() if out_of_order):
-        if compare.tolerate is not None:
-            text = _written(high, part)
-            yield Problem(f".tolerate.{part}", f"must not exceed unacceptable.{part}, which is {text}")
-        else:
-            text = _written(low, part)
-            yield Problem(f".unacceptable.{part}", f"must not be below tolerate.{part}, which is {text}")
-
-
-def _written(margin: Margin, part: str) -> str:
-    return str(margin.manifest().get(part, 0))
 
 
 class Prometheus(Model):

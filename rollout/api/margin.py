@@ -1,6 +1,7 @@
 """How much worse is tolerated, and how much is unacceptable: a line above the stable version's own rate."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -9,6 +10,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from rollout.api.base import Model, parse_share, share_text, written_as
+from rollout.api.errors import Problem
 
 _NUMBER = r"[0-9]{1,9}(\.[0-9]{1,9})?"
 AMOUNT_PATTERN = rf"^{_NUMBER}(pp|/h)$"
@@ -97,3 +99,43 @@ def margin(relative: str, absolute: str) -> Margin:
 DEFAULT_TOLERATE = {Unit.POINTS: margin("5%", "0.02pp"), Unit.PER_HOUR: margin("5%", "0.02/h")}
 DEFAULT_UNACCEPTABLE = {Unit.POINTS: margin("50%", "0.25pp"), Unit.PER_HOUR: margin("50%", "12/h")}
 """What holds where a metric names none."""
+
+
+def margins_amiss(
+    tolerate: Margin | None, unacceptable: Margin | None, unit: Unit, *, improve: bool
+) -> tuple[Problem, ...]:
+    """What is wrong with a metric's margins; `improve` where an improvement may be asked for."""
+    given = [
+        (name, each)
+        for name, each in (("tolerate", tolerate), ("unacceptable", unacceptable))
+        if each is not None
+    ]
+    found = [problem for name, each in given for problem in _amiss(name, each, unit, improve=improve)]
+    return tuple(found or (() if improve else _disorder(tolerate, unacceptable, unit)))
+
+
+def _amiss(name: str, given: Margin, unit: Unit, *, improve: bool) -> Iterator[Problem]:
+    if given.absolute is not None and given.absolute.unit is not unit:
+        yield Problem(f".{name}.absolute", f"must be written in {unit}")
+    elif given.amount >= 1 and unit is Unit.POINTS:
+        yield Problem(f".{name}.absolute", "must be below 100pp")
+    if given.relative < 0 and not (improve and name == "unacceptable"):
+        remedy = "only a success metric asks for an improvement"
+        yield Problem(f".{name}.relative", "must not be negative", remedy)
+
+
+def _disorder(tolerate: Margin | None, unacceptable: Margin | None, unit: Unit) -> Iterator[Problem]:
+    """What is tolerated lies below what is unacceptable, the defaults included."""
+    low, high = tolerate or DEFAULT_TOLERATE[unit], unacceptable or DEFAULT_UNACCEPTABLE[unit]
+    wrong = {"relative": low.relative > high.relative, "absolute": low.amount > high.amount}
+    for part in (part for part, out_of_order in wrong.items() if out_of_order):
+        if tolerate is not None:
+            limit = f"must not exceed unacceptable.{part}, which is {_written(high, part)}"
+            yield Problem(f".tolerate.{part}", limit)
+        else:
+            limit = f"must not be below tolerate.{part}, which is {_written(low, part)}"
+            yield Problem(f".unacceptable.{part}", limit)
+
+
+def _written(given: Margin, part: str) -> str:
+    return str(given.manifest().get(part, 0))

@@ -7,7 +7,8 @@ import cel
 import pytest
 import yaml
 
-from rollout.api.crd import DEFINITIONS, all_crds, open_api, rendered
+from rollout.api.crd import all_crds, open_api, rendered
+from rollout.api.kinds import DEFINITIONS
 from rollout.api.schema import Schema
 
 CRDS = Path(__file__).parents[2] / "crds"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rollout.api.crd import DEFINITIONS, Definition
+from rollout.api.kinds import DEFINITIONS, Definition
 from rollout.api.parsing import parse
 from rollout.api.rollout import KIND as ROLLOUT_KIND
 from rollout.lint import Document, Severity, lint

@@ -7,8 +7,9 @@ from api_manifests import changed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.api.crd import DEFINITIONS, open_api
+from rollout.api.crd import open_api
 from rollout.api.identity import attempt_key, template_hash
+from rollout.api.kinds import DEFINITIONS
 from rollout.api.rollout import parse_rollout
 from rollout.sandbox.apiserver import structural
 

@@ -9,9 +9,10 @@ from api_manifests import Body, changed
 
 from rollout.api.analysis import parse_analysis_template, parse_cluster_analysis_template
 from rollout.api.analysisrun import parse_analysis_run
-from rollout.api.crd import DEFINITIONS, Definition, open_api
+from rollout.api.crd import open_api
 from rollout.api.errors import InvalidSpec
 from rollout.api.gitsource import parse_git_source
+from rollout.api.kinds import DEFINITIONS, Definition
 from rollout.api.rollout import parse_rollout
 from rollout.api.unsupported import Unsupported
 from rollout.sandbox.apiserver import rules, structural, validation
