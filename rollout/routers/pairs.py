@@ -51,7 +51,7 @@ class Pair:
 
     def says(self, percent: int) -> bool:
         """Whether the weights are already what `weights(percent)` would write."""
-        return self.total > 0 and self.weights(percent) == (self.stable, self.canary)
+        return self.weights(percent) == (self.stable, self.canary)
 
     def crowded(self, percent: int) -> bool:
         """Whether `percent` can't be written without changing the share of the backends beside."""
