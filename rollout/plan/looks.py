@@ -9,9 +9,13 @@ from rollout.plan.facts import Facts
 from rollout.plan.transitions import AT_REST
 
 
-def next_look(facts: Facts, status: RolloutStatus) -> datetime | None:
-    """The earliest time at which something may be due; None where nothing is waited for."""
-    return min((max(due, facts.now) for due in _due(facts, status)), default=None)
+def next_look(facts: Facts, status: RolloutStatus, *, acted: bool) -> datetime | None:
+    """The earliest time at which something may be due; None where nothing is waited for.
+
+    Who `acted` looks at what became of it.
+    """
+    due = [*_due(facts, status), *([facts.now + schedule.MIN_SETTLE] if acted else [])]
+    return min((max(each, facts.now) for each in due), default=None)
 
 
 def _due(facts: Facts, status: RolloutStatus) -> Iterator[datetime]:

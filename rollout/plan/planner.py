@@ -35,7 +35,7 @@ def plan(observed: Observed, evidence: Evidence, now: datetime) -> list[Action]:
     plan += deeds
     plan += [taken.announce] if taken.announce else []
     plan += announcements.announced(facts, after, signal, deeds)
-    look = now if _goes_on(observed.status, after) else looks.next_look(facts, after)
+    look = now if _goes_on(observed.status, after) else looks.next_look(facts, after, acted=acts)
     if look is not None:
         plan.append(WakeAt(look))
     return plan

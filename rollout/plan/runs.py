@@ -43,11 +43,11 @@ def roles(facts: Facts, status: RolloutStatus) -> tuple[str, ...]:
     found = []
     index = status.current_step_index or 0
     starting = facts.canary.analysis.starting_step if facts.canary.analysis else 0
-    begun = facts.live and status.weight_since is not None and index >= starting
-    if schedule.judged(facts.canary) and (begun or _running(facts, status, BACKGROUND)):
+    seen = facts.live and status.weight_since is not None and index >= starting
+    if schedule.judged(facts.canary) and (seen or begun(facts, status, BACKGROUND)):
         found.append(BACKGROUND)
     inline = isinstance(schedule.step_at(facts.steps, index), AnalysisStep) and status.stage is Stage.STEPPING
-    if inline and (status.step_effect_since is not None or _running(facts, status, str(index))):
+    if inline and (status.step_effect_since is not None or begun(facts, status, str(index))):
         found.append(str(index))
     return tuple(found)
 
@@ -56,7 +56,8 @@ def _named(facts: Facts, status: RolloutStatus, role: str) -> str:
     return run_name(facts.observed.name, status.current_pod_hash, status.attempt, role)
 
 
-def _running(facts: Facts, status: RolloutStatus, role: str) -> bool:
+def begun(facts: Facts, status: RolloutStatus, role: str) -> bool:
+    """Whether the run of `role` is there."""
     return any(run.name == _named(facts, status, role) for run in facts.observed.runs)
 
 
@@ -65,7 +66,7 @@ def wanted(facts: Facts, status: RolloutStatus) -> Iterator[EnsureRun]:
     if facts.invalid:
         return
     for role in roles(facts, status):
-        if not _running(facts, status, role):
+        if not begun(facts, status, role):
             yield EnsureRun(_named(facts, status, role), role, status.attempt, status.current_pod_hash)
 
 

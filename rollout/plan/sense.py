@@ -1,8 +1,8 @@
 """Which signal a turn sees. One at most; what stops a canary comes before what moves it on."""
 
-from rollout.api.rollout import OnInconclusive, SetWeightStep
+from rollout.api.rollout import AnalysisStep, OnInconclusive, SetWeightStep
 from rollout.api.status import PauseReason, RolloutStatus, Stage
-from rollout.plan import clocks, history, schedule
+from rollout.plan import clocks, history, runs, schedule
 from rollout.plan import facts as ask
 from rollout.plan.evidence import Outcome
 from rollout.plan.facts import Facts
@@ -191,6 +191,10 @@ def _end(facts: Facts, status: RolloutStatus) -> Signal | None:
 
 
 def _proved(facts: Facts, status: RolloutStatus) -> bool:
+    """Whether this step's own evidence says not worse, on the record of the run that gathers it."""
+    inline = isinstance(schedule.step_at(facts.steps, status.current_step_index), AnalysisStep)
+    if not runs.begun(facts, status, str(status.current_step_index) if inline else runs.BACKGROUND):
+        return False
     here = schedule.evidence_key(facts.steps, status.current_step_index)
     return facts.evidence.outcome is Outcome.NOT_WORSE and facts.evidence.step_key == here
 

@@ -12,11 +12,14 @@ from rollout.api.status import RolloutStatus, Stage, Verdict
 from rollout.plan import replicas, schedule
 from rollout.plan.actions import (
     Action,
+    Announce,
+    ClearIntent,
     EnsureReplicas,
     EnsureSelector,
     EnsureWeights,
     RecordStatus,
     RemoveReplicaSet,
+    WakeAt,
 )
 from rollout.plan.evidence import Outcome
 from rollout.plan.observed import Observed
@@ -41,6 +44,31 @@ def hold(world: World, action: Action, seen: Observed) -> None:
             _sized(world, name, count)
         case RemoveReplicaSet(name):
             assert world.pods[name].wanted == 0, f"I2: {name} is removed with its pods"
+
+
+def turned(world: World, seen: Observed, actions: list[Action]) -> None:
+    """Refuse a plan that leaves out what must be done at once, or that waits without saying until when."""
+    kept = next((each.status for each in actions if isinstance(each, RecordStatus)), seen.status)
+    deeds = [each for each in actions if not isinstance(each, Announce | WakeAt | ClearIntent)]
+    assert not deeds or isinstance(deeds[0], RecordStatus), f"not fenced: {deeds}"
+    assert sum(isinstance(each, RecordStatus) for each in actions) <= 1
+    if kept.stage not in {Stage.STABLE, Stage.REFUSED}:
+        assert any(isinstance(each, WakeAt) for each in actions), f"waits without a look in {kept.stage}"
+    stable, canary, live = seen.stable_service, seen.canary_service, seen.canary_percent
+    if stable is None or canary is None or live is None:
+        return
+    lowered = [each.canary_percent for each in actions if isinstance(each, EnsureWeights)]
+    revision = kept.stable_rs or kept.current_pod_hash
+    takes = stable.ready_of(revision) > 0 and (
+        live < 100 or (stable.settled and stable.serves_only(revision))
+    )
+    if live > seen.status.canary.desired_weight and takes:
+        assert lowered, "I3: a foreign raise stays"
+        assert lowered[0] <= seen.status.canary.desired_weight, "I3: a foreign raise stays in part"
+    if kept.stage in _CARRYING and stable.hash == kept.stable_rs and takes and live > 0:
+        assert canary.ready_of(kept.current_pod_hash) or lowered == [0], (
+            "I1: the canary is gone, its weight stays"
+        )
 
 
 def _weighted(world: World, percent: int, seen: Observed) -> None:
@@ -82,8 +110,8 @@ def _selected(world: World, service: str, revision: str, seen: Observed) -> None
 
 def _sized(world: World, name: str, count: int) -> None:
     found = world.pods[name]
-    if count >= found.wanted or (world.scaled_down and count >= min(world.replicas, found.wanted)):
-        return
+    if count >= min(found.wanted, world.replicas):
+        return  # a person asked for fewer pods in all
     share = world.share(found.hash)
     if found.hash == world.status.stable_rs and world.status.stage is not Stage.RETURNING:
         assert count >= world.replicas, f"I5: stable at {count} of {world.replicas}"

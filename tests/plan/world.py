@@ -146,8 +146,6 @@ class World:
     """Attempts that were rolled back, and that nobody asked for again."""
     last_traffic: dict[str, datetime] = field(default_factory=dict)
     """When a revision last had a share of the traffic."""
-    scaled_down: bool = False
-    """Whether a person asked for fewer pods since the last turn."""
 
     # What a person or Git does
 
@@ -165,7 +163,6 @@ class World:
 
     def scale(self, count: int) -> None:
         """`kubectl scale`."""
-        self.scaled_down = count < self.replicas
         self.replicas = count
         self.generation += 1
 
@@ -261,13 +258,12 @@ class World:
         observed = self.observed()
         self.evidence = self.judge(self)
         actions = plan(observed, self.evidence, self.now)
-        _fenced(actions)
+        invariants.turned(self, observed, actions)
         self.wake = next((action.when for action in actions if isinstance(action, WakeAt)), None)
         for count, action in enumerate(actions):
             if count == dies_after or self.deny(action):
                 return actions
             self._do(action, observed)
-        self.scaled_down = False
         return actions
 
     def run(self, until: Callable[[World], bool], limit: int = 600) -> World:
@@ -391,13 +387,6 @@ class World:
         )
 
 
-def _fenced(actions: list[Action]) -> None:
-    """Whoever changes the world records first: the record is the fence."""
-    deeds = [each for each in actions if not isinstance(each, Announce | WakeAt | ClearIntent)]
-    assert not deeds or isinstance(deeds[0], RecordStatus), f"not fenced: {deeds}"
-    assert sum(isinstance(each, RecordStatus) for each in actions) <= 1
-
-
 def steady(asked: RolloutSpec, revision: str = "v1", **more: Any) -> World:
     """A world in which `revision` was deployed and is Healthy."""
     world = World(asked, replicas=asked.replicas or 1, **more)
@@ -408,10 +397,11 @@ def steady(asked: RolloutSpec, revision: str = "v1", **more: Any) -> World:
 
 
 def says(outcome: Outcome, reason: str = "because the test says so") -> Callable[[World], Evidence]:
-    """A judge that always says the same of the step under way."""
+    """A judge that always says the same of the step under way, once there is a run to say it in."""
 
     def judge(world: World) -> Evidence:
-        if world.spec is None or world.status.step_effect_since is None:
+        begun = any(run.attempt == world.status.attempt for run in world.runs.values())
+        if world.spec is None or world.status.step_effect_since is None or not begun:
             return Evidence(Outcome.UNDECIDED)
         key = schedule.evidence_key(world.spec.strategy.canary.steps, world.status.current_step_index)
         return Evidence(outcome, reason, key)

@@ -1,0 +1,264 @@
+"""Whatever happens, wherever the shell dies: no write breaks an invariant, and all ends well.
+
+The invariants themselves are asserted by the world at every single write (`invariants`).
+"""
+
+import copy
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from world import World, says, spec, steady
+
+from rollout.api.errors import Problem
+from rollout.api.intents import IntentKey
+from rollout.api.status import Phase, Stage
+from rollout.plan.actions import (
+    EnsureReplicas,
+    EnsureReplicaSet,
+    EnsureRun,
+    EnsureSelector,
+    EnsureWeights,
+    RecordStatus,
+)
+from rollout.plan.evidence import Outcome
+from rollout.plan.observed import PodTrouble
+from rollout.plan.transitions import TRANSITIONS, UNDER_WAY, Signal
+
+JUDGE = {"minDuration": "3s", "maxDuration": "40s"}
+POLICIES = [
+    spec({"setWeight": 10}, {"judge": JUDGE}, {"setWeight": 60}, {"judge": JUDGE}, analysis=True),
+    spec({"setWeight": 50}, {"pause": {"duration": "10s"}}, {"setWeight": 20}, {"pause": {}}),
+    spec({"setWeight": 30}, {"analysis": {"templates": [{"templateName": "errors"}], "maxDuration": "40s"}}),
+    spec(
+        {"setWeight": 25},
+        {"judge": {**JUDGE, "onInconclusive": "rollback"}},
+        analysis=True,
+        progressDeadlineSeconds=20,
+        progressDeadlineAbort=True,
+    ),
+    spec(progressDeadlineSeconds=30),
+]
+STEADY = [steady(policy) for policy in POLICIES]
+WRITES = (EnsureWeights, EnsureSelector, EnsureReplicas, EnsureReplicaSet, EnsureRun, RecordStatus)
+REVISIONS = st.sampled_from(["v1", "v2", "v3", "v4"])
+
+Event = Callable[[World], object]
+
+
+def _turns(count: int, dies_after: int | None, seconds: float) -> Event:
+    def happen(world: World) -> None:
+        for _ in range(count):
+            world.turn(dies_after)
+            world.now += timedelta(seconds=seconds)
+
+    return happen
+
+
+def _until(stage: Stage) -> Event:
+    """Turns until a stage is reached, if it is within a minute: stories get to the rare stages, too."""
+
+    def happen(world: World) -> None:
+        for _ in range(60):
+            world.turn()
+            if world.stage is stage:
+                return
+            world.now += timedelta(seconds=1)
+
+    return happen
+
+
+def _troubled(revision: str, reason: str, restarts: int) -> Event:
+    def happen(world: World) -> None:
+        if found := world.pods.get(f"shop-{revision}"):
+            found.troubles = (PodTrouble("pod", reason),) if reason else ()
+            found.restarts = restarts
+
+    return happen
+
+
+def _set(name: str, value: Any) -> Event:
+    return lambda world: setattr(world, name, value)
+
+
+def _meddled(service: str, revision: str | None) -> Event:
+    return lambda world: world.meddle_selector(getattr(world, service), revision)
+
+
+def _push(revision: str, attempt: str) -> Event:
+    return lambda world: world.push(revision, attempt=f"attempt-{revision}{attempt}")
+
+
+def _edited(policy: int) -> Event:
+    def happen(world: World) -> None:
+        assert world.wanted is not None
+        world.push(world.wanted.hash, spec=POLICIES[policy], attempt=f"{world.wanted.hash}-{policy}")
+
+    return happen
+
+
+def _broken(world: World) -> None:
+    world.spec, world.problems = None, (Problem("spec", "can't be read"),)
+
+
+def _mended(world: World) -> None:
+    world.spec, world.problems = POLICIES[0], ()
+
+
+turns = st.builds(
+    _turns,
+    st.integers(1, 8),
+    st.one_of(st.none(), st.integers(0, 5)),
+    st.sampled_from([0.0, 0.5, 1.0, 3.0, 12.0, 60.0]),
+)
+untils = st.sampled_from(list(UNDER_WAY | {Stage.RETURNING, Stage.ROLLING_BACK})).map(_until)
+events = st.one_of(
+    turns,
+    turns,
+    untils,
+    untils,
+    st.builds(_push, REVISIONS, st.sampled_from(["", "", "-again"])),
+    st.builds(_edited, st.integers(0, len(POLICIES) - 1)),
+    st.sampled_from(list(IntentKey)).map(lambda key: lambda world: world.annotate(key.value)),
+    st.sampled_from(["abort", "promote", "resume"]).map(lambda key: lambda world: world.annotate(key)),
+    st.builds(
+        lambda revision, count: lambda world: world.working.update({revision: count}),
+        REVISIONS,
+        st.integers(0, 4),
+    ),
+    st.builds(lambda revision: lambda world: world.working.pop(revision, None), REVISIONS),
+    st.builds(_troubled, REVISIONS, st.sampled_from(["", "CrashLoopBackOff", "Pending"]), st.integers(0, 4)),
+    st.integers(0, 100).map(lambda weight: lambda world: world.meddle(weight)),
+    st.builds(_meddled, st.sampled_from(["stable", "canary"]), st.one_of(st.none(), REVISIONS)),
+    st.sampled_from(list(Outcome)).map(lambda outcome: _set("judge", says(outcome))),
+    st.sampled_from([True, None, False]).map(lambda accepted: _set("accepted", accepted)),
+    st.integers(0, 6).map(lambda count: lambda world: world.scale(count)),
+    st.just(_broken),
+    st.just(_mended),
+    st.sampled_from(WRITES).map(lambda kind: _set("deny", lambda action: isinstance(action, kind))),
+    st.just(_set("deny", lambda action: False)),
+)
+
+
+def heal(world: World) -> None:
+    """Nothing is wrong any more, and the evidence is good."""
+    world.working.clear()
+    for each in world.pods.values():
+        each.troubles, each.restarts = (), 0
+    world.spec, world.problems = world.spec or POLICIES[0], ()
+    world.accepted = True
+    world.deny = lambda action: False
+    world.judge = says(Outcome.NOT_WORSE)
+    world.scale(max(world.replicas, 1))
+
+
+def end(world: World) -> None:
+    """Somebody resumes what waits for somebody, until it is over and nothing is left to do."""
+    idle = 0
+    for _ in range(400):
+        if world.phase is Phase.PAUSED and not world.intents:
+            world.annotate("resume")
+        before = len(world.writes)
+        world.turn()
+        idle = idle + 1 if len(world.writes) == before else 0
+        at_rest = world.stage in {Stage.STABLE, Stage.REFUSED} and world.wake is None
+        if idle >= 2 and at_rest:
+            return
+        world.now += timedelta(seconds=2)
+    raise AssertionError(f"never ends: {world}")
+
+
+@settings(
+    max_examples=250,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=False,
+)
+@given(policy=st.integers(0, len(POLICIES) - 1), story=st.lists(events, min_size=20, max_size=50))
+def test_no_write_breaks_an_invariant_and_all_ends_well(policy: int, story: list[Event]) -> None:
+    world = copy.deepcopy(STEADY[policy])
+    world.judge = says(Outcome.NOT_WORSE)
+    world.push("v2")
+    for event in story:
+        event(world)
+    heal(world)
+    end(world)
+    assert world.weight == 0
+    assert world.stable.hash == world.canary.hash == world.status.stable_rs
+    assert world.count(world.status.stable_rs) == world.replicas
+    assert all(each.wanted == 0 for each in world.pods.values() if each.hash != world.status.stable_rs)
+    assert world.wanted is not None
+    assert (world.phase is Phase.HEALTHY) == (world.wanted.hash == world.status.stable_rs)
+
+
+def _kill_points() -> list[Any]:
+    good = ("v2", Outcome.NOT_WORSE, Phase.HEALTHY)
+    bad = ("v2", Outcome.WORSE, Phase.DEGRADED)
+    return [
+        pytest.param(*case, policy, id=f"{case[1]} ends {case[2]} under policy {policy}")
+        for case in (good, bad)
+        for policy in (0, 2, 3)
+    ]
+
+
+@pytest.mark.parametrize(("revision", "outcome", "phase", "policy"), _kill_points())
+def test_a_kill_after_any_action_leads_to_the_same_end(
+    revision: str, outcome: Outcome, phase: Phase, policy: int
+) -> None:
+    """Invariant I10: the shell dies once, after each action of each turn in its turn."""
+    whole = _killed(policy, revision, outcome, None)
+    assert whole.phase is phase
+    for turn in range(_turns_of(policy, revision, outcome)):
+        for action in range(6):
+            world = _killed(policy, revision, outcome, (turn, action))
+            assert _ending(world) == _ending(whole), f"killed in turn {turn} after {action} actions"
+
+
+def _killed(policy: int, revision: str, outcome: Outcome, at: tuple[int, int] | None) -> World:
+    world = copy.deepcopy(STEADY[policy])
+    world.judge = says(outcome)
+    world.push(revision)
+    for count in range(200):
+        world.turn(at[1] if at is not None and at[0] == count else None)
+        if world.stage in {Stage.STABLE, Stage.REFUSED} and world.wake is None:
+            return world
+        world.now += timedelta(seconds=4)
+    raise AssertionError(f"never ends: {world}")
+
+
+def _turns_of(policy: int, revision: str, outcome: Outcome) -> int:
+    began = STEADY[policy].now
+    return int((_killed(policy, revision, outcome, None).now - began).total_seconds() // 4) + 1
+
+
+def _ending(world: World) -> object:
+    pods = {each.hash: each.wanted for each in world.pods.values()}
+    verdicts = [(each.hash, each.verdict) for each in world.status.history]
+    return (world.phase, world.weight, pods, world.stable.hash, world.canary.hash, verdicts)
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_the_table_has_a_row_for_every_stage_and_a_way_out_of_it(stage: Stage) -> None:
+    assert stage in TRANSITIONS
+    assert set(TRANSITIONS[stage].values()) - {stage}
+
+
+def test_every_signal_leads_somewhere() -> None:
+    assert {signal for row in TRANSITIONS.values() for signal in row} == set(Signal)
+
+
+@pytest.mark.parametrize("stage", list(UNDER_WAY))
+def test_whatever_is_under_way_can_be_stopped(stage: Stage) -> None:
+    assert TRANSITIONS[stage][Signal.ABORTED] is Stage.ROLLING_BACK
+    assert TRANSITIONS[stage][Signal.STABLE_REAPPLIED] is Stage.ROLLING_BACK
+
+
+def test_stable_can_be_reached_from_every_stage() -> None:
+    reached = {Stage.STABLE}
+    for _ in Stage:
+        reached |= {stage for stage, row in TRANSITIONS.items() if reached & set(row.values())}
+    assert reached == set(Stage)
