@@ -13,11 +13,12 @@ no I/O, no clock, no logging, no randomness. Time is an argument.
     reasons = compatible(policy, cp, at, active=None, min_requests=None)  # empty: promoteIfCompatible may
 """
 
+from analysis.compatibility import compatible
 from analysis.evidence import Counts, Pair, Series
 from analysis.metric import Direction, InvalidPolicy, Margin, Metric, Policy, Proportion, Rate, Role, Slo
 from analysis.reading import ArmSamples, Context, Reading, Samples, Status, lookback, read
 from analysis.sequential import Checkpoint, NotAtCutError, begin, begin_step, fold, skip
-from analysis.verdict import Judgement, MetricVerdict, Outcome, compatible, judge
+from analysis.verdict import Judgement, MetricVerdict, Outcome, judge
 
 __all__ = [
     "ArmSamples",

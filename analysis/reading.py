@@ -114,23 +114,32 @@ def read(metric: Metric, samples: Samples, cut: datetime, until: datetime, conte
         tidied = replace(samples, canary=_tidied(samples.canary), stable=_tidied(samples.stable))
     except NotACounterError as wrong:
         return Reading(cut, cut, Status.ERROR, cause=str(wrong))
-    missing = blind_cause(metric, tidied)
-    if missing:
-        return Reading(cut, cut, Status.NO_DATA, cause=missing)
+    blind = _blind(metric, tidied)
+    if blind is not None:
+        status, cause = blind
+        return Reading(cut, cut, status, cause=cause)
     return _read(metric, tidied, cut, until, context)
 
 
-def blind_cause(metric: Metric, samples: Samples) -> str:
-    """Why nothing can be said, as a sentence; empty where both arms have series."""
+def _blind(metric: Metric, samples: Samples) -> tuple[Status, str] | None:
+    """Why nothing can be said; None where both arms can be read.
+
+    Many libraries create a counter with its first event. So an arm that is scraped but has no series yet is
+    waited for, and for a rate, whose exposure its `up` shows, it has simply had no event.
+    """
     key = _needed(metric)
-    canary, stable = bool(samples.canary.series.get(key)), bool(samples.stable.series.get(key))
-    if canary and stable:
-        return ""
-    if stable:
-        return f"only stable has series for {key}: nothing is scraped from the canary"
-    if canary:
-        return f"only the canary has series for {key}: nothing is scraped from stable"
-    return f"no series for {key} in either arm"
+    arms = {CANARY: samples.canary, STABLE: samples.stable}
+    without = {name: arm for name, arm in arms.items() if not arm.series.get(key)}
+    if isinstance(metric.kind, Rate) and len(without) < len(arms):
+        without = {name: arm for name, arm in without.items() if not arm.up}
+    if not without:
+        return None
+    if len(without) == len(arms):
+        return Status.NO_DATA, f"no series for {key} in either arm"
+    (name, arm), (other,) = next(iter(without.items())), arms.keys() - without.keys()
+    if arm.up:
+        return Status.WAITING, f"{name} is scraped but has no series for {key} yet"
+    return Status.NO_DATA, f"only {other} has series for {key}: nothing is scraped from {name}"
 
 
 def _needed(metric: Metric) -> str:

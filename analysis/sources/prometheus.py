@@ -23,6 +23,7 @@ from analysis.sources.taking import PartialAnswerError, QueryRefusedError, Sourc
 
 MEBIBYTE = 1024 * 1024
 MESSAGE_LENGTH = 300
+_MEND_THE_QUESTION = {301, 302, 307, 308, 400, 401, 403, 404, 405, 413}
 T = TypeVar("T")
 
 
@@ -89,7 +90,9 @@ class PrometheusSource:
             raise SourceDownError(f"no answer within {allowed:g} s from {self._url}") from None
 
     def _fetch(self, promql: str, at: datetime, deadline: float) -> Mapping[str, Any]:
-        allowed = self._deadline.total_seconds()
+        allowed = deadline - time.monotonic()
+        if allowed <= 0:
+            raise SourceDownError(f"no time was left to ask {self._url}: too many queries at once")
         asked = {"query": promql, "time": f"{to_ms(at) / 1000:.3f}", "timeout": f"{allowed:g}s"}
         try:
             with self._session.post(
@@ -127,7 +130,7 @@ def parse_answer(status: int, body: bytes, promql: str) -> Mapping[str, Any]:
     if not isinstance(answer, dict):
         answer = {}
     message = str(answer.get("error") or f"HTTP {status}")[:MESSAGE_LENGTH]
-    if status in (400, 401, 403, 404, 405, 413) or answer.get("errorType") in ("bad_data", "execution"):
+    if status in _MEND_THE_QUESTION or answer.get("errorType") in ("bad_data", "execution"):
         raise QueryRefusedError(f"Prometheus refused {promql}: {message}")
     if status != 200 or answer.get("status") != "success":
         raise SourceDownError(f"Prometheus failed: {message}")

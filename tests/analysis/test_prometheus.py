@@ -102,7 +102,7 @@ BUSY = {"status": "error", "errorType": "timeout", "error": "query timed out in 
         pytest.param(BUSY, 503, SourceDownError, "timed out", id="a query that timed out there"),
         pytest.param("<html>", 502, SourceDownError, "HTTP 502", id="a proxy without a server"),
         pytest.param("<html>", 200, SourceDownError, "HTTP 200", id="a page instead of an answer"),
-        pytest.param("", 302, SourceDownError, "HTTP 302", id="sent elsewhere"),
+        pytest.param("", 302, QueryRefusedError, "HTTP 302", id="sent elsewhere"),
         pytest.param([1], 200, SourceDownError, "HTTP 200", id="JSON of another shape"),
         pytest.param({"status": "success"}, 200, QueryRefusedError, "no data", id="an answer without data"),
         pytest.param(

@@ -88,9 +88,7 @@ def test_both_arms_are_counted_over_the_same_interval() -> None:
             arm(total=()), arm(total=()), Status.NO_DATA, "no series for total in either", id="no series"
         ),
         pytest.param(arm(total=()), STABLE, Status.NO_DATA, "only stable has series", id="only stable"),
-        pytest.param(
-            CANARY, arm(total=()), Status.NO_DATA, "only the canary has series", id="only the canary"
-        ),
+        pytest.param(CANARY, arm(total=()), Status.NO_DATA, "only canary has series", id="only the canary"),
         pytest.param(
             arm(total=counter(math.nan, math.nan, math.nan, math.nan)),
             STABLE,
@@ -137,6 +135,29 @@ def test_what_is_no_evidence_is_told_by_its_cause(
     reading = look(canary, stable)
     assert (reading.status, reading.counts, reading.until) == (status, (), second(0))
     assert said.replace("\\", "") in reading.cause
+
+
+UP = (
+    Series(
+        {"job": "shop", "instance": "a", "pod": "a"},
+        tuple((to_ms(second(k)), 1.0) for k in range(-15, 40, 15)),
+    ),
+)
+
+
+def test_a_canary_that_is_scraped_but_had_no_request_yet_is_waited_for() -> None:
+    reading = look(ArmSamples({"total": ()}, up=UP), STABLE)
+    assert (reading.status, reading.cause) == (
+        Status.WAITING,
+        "canary is scraped but has no series for total yet",
+    )
+
+
+def test_a_rate_needs_no_event_where_the_scrapes_show_the_exposure() -> None:
+    reading = look(
+        ArmSamples({"events": ()}, up=UP), arm(events=counter(0, 0, 1, 1, pod="s")), RESTARTS, until=30
+    )
+    assert reading.counts[0] == Pair(Counts(0, 30 / 3600), Counts(1, 30 / 3600))
 
 
 def test_an_arm_without_events_is_waited_for_so_that_no_look_holds_one_arm_alone() -> None:
