@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rollout.api.status import ConditionType, RolloutStatus
+from rollout.api.status import ConditionType, RolloutStatus, Stage
 from rollout.show.steps import Steps, position, steps_of, words
 
 HASH_LABEL = "rollouts-pod-template-hash"
@@ -46,7 +46,8 @@ class Sight:
     @property
     def under_way(self) -> bool:
         """Whether steps are being taken."""
-        return self.canary is not None and self.status.current_step_index is not None
+        idle = self.status.stage in (Stage.INITIAL, Stage.STABLE, Stage.REFUSED)
+        return not idle and self.canary is not None and self.status.current_step_index is not None
 
     @property
     def position(self) -> str:

@@ -46,7 +46,7 @@ def _lines(seen: Sight, now: datetime, *, narrow: bool) -> Iterator[Text]:
     if seen.stable:
         yield _labelled("Stable", _arm(seen.stable))
     if seen.canary:
-        yield _labelled("Canary", _canary(seen, seen.canary))
+        yield _labelled("Canary" if seen.stable else "First", _canary(seen, seen.canary))
     yield from _judge(seen, narrow=narrow)
     if status.intent:
         asked = status.intent

@@ -24,6 +24,7 @@ CHECKOUT = rollout(
     verdict="Undecided",
     currentPodHash="7d4b9c",
     stableRS="6c9f7d",
+    stage="Stepping",
     currentStepIndex=1,
     canary={"weights": {"canary": {"weight": 5}, "stable": {"weight": 95}}},
     source={"branch": "main", "commit": "1a2b3c4d", "gitSource": "shop"},

@@ -148,11 +148,25 @@ def test_a_healthy_rollout_shows_one_version_and_no_judge() -> None:
     )
 
 
+def test_a_first_version_has_no_steps_and_no_judge() -> None:
+    status = UNDER_WAY | {
+        "stage": "Initial",
+        "stableRS": "",
+        "message": "1 of 4 pods available",
+        "evidence": [],
+        "history": [],
+        "source": None,
+    }
+    assert shown(status) == "\n".join(
+        ["checkout  shop  Progressing  1 of 4 pods available", "First     v2  7d4b9c  1/1 ready   25 %"]
+    )
+
+
 def test_a_refused_canary_keeps_the_evidence_that_refused_it() -> None:
     status = UNDER_WAY | {
         "phase": "Degraded",
+        "stage": "Refused",
         "message": "errors worse",
-        "currentStepIndex": None,
         "canary": {"desiredWeight": 0, "weights": weights(0)},
         "conditions": [
             {
