@@ -17,6 +17,7 @@ from rollout.sandbox.apiserver.decode import (
 from rollout.sandbox.apiserver.errors import ApiError, Cause, bad_request, invalid
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.served import Served, Write
+from rollout.sandbox.apiserver.shape import kind_shape
 
 SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 
@@ -59,9 +60,19 @@ def check_kind(served: Served, value: Object) -> None:
     value.setdefault("apiVersion", served.api_version)
     value.setdefault("kind", served.kind)
     if (value["apiVersion"], value["kind"]) != (served.api_version, served.kind):
+        _decode_as_other(served, value)
         short = value["apiVersion"].rsplit("/", 1)[-1]
         text = f'no kind "{value["kind"]}" is registered for version "{value["apiVersion"]}" in scheme "{SCHEME}"'
         raise not_handled(value["kind"], short, DecodeError(text), served.kind)
+
+
+def _decode_as_other(served: Served, value: Object) -> None:
+    """A body of another known kind is decoded as that first, and may fail in that."""
+    group, _, version = value["apiVersion"].rpartition("/")
+    try:
+        decode_builtin(value, kind_shape(group, version, value["kind"]), Findings())
+    except DecodeError as error:
+        raise not_handled(value["kind"], version, error, served.kind) from error
 
 
 def decode(served: Served, value: Object, found: Findings) -> Object:

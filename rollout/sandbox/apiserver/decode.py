@@ -72,6 +72,11 @@ _StringKeys.yaml_implicit_resolvers = {
     key: [(tag, regexp) for tag, regexp in found if tag != "tag:yaml.org,2002:timestamp"]
     for key, found in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
+_StringKeys.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^[yYnN]$"), list("yYnN"))
+_StringKeys.add_constructor(
+    "tag:yaml.org,2002:bool",
+    lambda loader, node: loader.construct_scalar(node).lower() in {"y", "yes", "true", "on"},
+)
 
 
 def parse_yaml(raw: bytes) -> Any:
@@ -79,10 +84,19 @@ def parse_yaml(raw: bytes) -> Any:
     try:
         return yaml.load(raw, Loader=_StringKeys)  # noqa: S506 a subclass of the safe loader
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
+        line = _yaml_line(error)
         problem = getattr(error, "problem", None) or str(error)
         raise DecodeError(f"error converting YAML to JSON: yaml: {line}{problem}") from error
+
+
+def _yaml_line(error: yaml.YAMLError) -> str:
+    """Where the parser gave up, counted as the original counts: the context's line, from 0 but for the scanner."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return ""
+    lines = [mark.line for mark in (error.context_mark, error.problem_mark) if mark is not None and mark.line]
+    if not lines:
+        return ""
+    return f"line {lines[0] + isinstance(error, yaml.scanner.ScannerError)}: "
 
 
 def duplicates(raw: bytes) -> list[str]:
@@ -298,9 +312,11 @@ def _base64(text: str) -> str:
 
 
 def _time(text: str, *, micro: bool) -> str:
+    layout = "2006-01-02T15:04:05.000000Z07:00" if micro else "2006-01-02T15:04:05Z07:00"
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", text):
-        layout = "2006-01-02T15:04:05.000000Z07:00" if micro else "2006-01-02T15:04:05Z07:00"
         raise DecodeError(f'parsing time "{text}" as "{layout}": cannot parse "{text}" as "2006"')
+    if micro and "." not in text:
+        raise DecodeError(f'parsing time "{text}" as "{layout}": cannot parse "{text[19:]}" as ".000000"')
     if micro and text.endswith("Z"):
         head, _, fraction = text[:-1].partition(".")
         return f"{head}.{fraction[:6].ljust(6, '0')}Z"

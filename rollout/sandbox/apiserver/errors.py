@@ -21,10 +21,12 @@ class ApiError(Exception):
         self.details = details
         self.headers: dict[str, str] = {}
         self.warnings: list[str] = []
+        self.continue_token = ""
 
     def body(self) -> Object:
         """The Status object that is sent."""
-        status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+        meta = {"continue": self.continue_token} if self.continue_token else {}
+        status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": meta, "status": "Failure"}
         status["message"] = self.message
         if self.reason:
             status["reason"] = self.reason

@@ -230,6 +230,7 @@ class Verb:
         wanted = self._wanted()
         if self.named.name and not self.named.watch:
             return self._get(wanted)
+        reads.parse_count(self.query, "timeoutSeconds")
         watching_asked = self.named.watch or self.query.get("watch") in TRUE
         verb = "watch" if watching_asked else "list"
         self._known(verb)
@@ -329,7 +330,7 @@ class Verb:
 
     def _check_subresource(self) -> None:
         if self.target.subresource and self.served.name.subresource(self.target.subresource) is None:
-            raise path_not_found()
+            raise self.target.missing() if self.served.custom else path_not_found()
 
     async def _body(self) -> tuple[Any, bytes | None]:
         """The parsed body, and its text where it is JSON."""

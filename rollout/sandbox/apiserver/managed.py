@@ -16,6 +16,7 @@ from rollout.sandbox.apiserver.ownership import (
     to_fields_v1,
 )
 from rollout.sandbox.apiserver.resource import Object
+
 from rollout.sandbox.apiserver.shape import ANY, Shape
 
 STRIPPED: frozenset[Path] = frozenset(
@@ -245,6 +246,16 @@ def settle(
         return entries
     entries = _yield_fields(entries, identity, changed, found.removed)
     return [replace(entry, time=manager.now) if entry.identity == identity else entry for entry in entries]
+
+
+def retold(entry: Entry, version: str, paths: set[Path]) -> Entry:
+    """A claim as another version of the object would tell it."""
+    return replace(entry, version=version, paths=frozenset(paths))
+
+
+def without(entry: Entry, paths: set[Path]) -> Entry:
+    """A claim less some paths."""
+    return replace(entry, paths=entry.paths - paths)
 
 
 def refuse_conflicts(entries: list[Entry], changed: set[Path]) -> None:

@@ -76,7 +76,11 @@ def name_causes(obj: Object, served: Served) -> list[Cause]:
             Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")
         ]
     return [
-        Cause("FieldValueInvalid", f'Invalid value: "{name}": {problem}', "metadata.name")
+        Cause(
+            "FieldValueInvalid",
+            f'Invalid value: "{name}": {problem.replace(" bytes", " characters")}',
+            "metadata.name",
+        )
         for problem in served.strategy.name_problems(name)
     ]
 
@@ -90,7 +94,7 @@ def causes(obj: Object, served: Served, old: Object | None) -> list[Cause]:
     found += _owner_causes(meta.get("ownerReferences") or [])
     found += _finalizer_causes(meta.get("finalizers") or [], served)
     if old is not None:
-        found += _new_finalizers(meta, old["metadata"], twice=served.custom is None)
+        found += _new_finalizers(meta, old["metadata"])
     return found
 
 
@@ -163,7 +167,8 @@ def finalizer_warnings(obj: Object, served: Served) -> list[str]:
     ]
 
 
-def _new_finalizers(meta: Object, old: Object, *, twice: bool) -> list[Cause]:
+def _new_finalizers(meta: Object, old: Object) -> list[Cause]:
+    """No new finalizer on an object that goes. The original finds it twice, and says so."""
     if not old.get("deletionTimestamp"):
         return []
     held = set(old.get("finalizers") or ())
@@ -175,7 +180,7 @@ def _new_finalizers(meta: Object, old: Object, *, twice: bool) -> list[Cause]:
         "Forbidden: no new finalizers can be added if the object is being deleted, "
         f"found new finalizers []string{{{listed}}}"
     )
-    return [Cause("FieldValueForbidden", text, "metadata.finalizers")] * (2 if twice else 1)
+    return [Cause("FieldValueForbidden", text, "metadata.finalizers")] * 2
 
 
 def generation_changed(new: Object, old: Object, *, has_status: bool) -> bool:

@@ -56,6 +56,8 @@ def label(value: str) -> list[str]:
 
 def dns1035(value: str) -> list[str]:
     """What is wrong with an RFC 1035 label."""
+    if "." in value:
+        return ["must not contain dots"]
     return _checked(value, DNS1035, DNS1035_TEXT, 63)
 
 

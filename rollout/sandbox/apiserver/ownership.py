@@ -83,7 +83,7 @@ def children(shape: Shape, value: Any) -> list[tuple[str, Any, Shape]]:
 def field_set(value: Any, shape: Shape, path: Path = (), found: set[Path] | None = None) -> set[Path]:
     """The leaves of an applied object: what its manager owns."""
     found = set() if found is None else found
-    if not granular(shape, value) or not value:
+    if not granular(shape, value) or value == {}:
         if path:
             found.add(path)
         return found

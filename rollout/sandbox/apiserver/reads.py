@@ -67,9 +67,6 @@ def select(served: Served, namespace: str | None, labels: str, fields: str) -> S
     """Parse selectors; raises 400."""
     try:
         requirements = selectors.parse_labels(labels)
-    except selectors.SelectorError as error:
-        raise bad_request(f"unable to parse requirement: {error}") from error
-    try:
         terms = selectors.parse_fields(fields)
     except selectors.SelectorError as error:
         raise bad_request(str(error)) from error
@@ -112,8 +109,7 @@ def parse_version(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         quoted = orjson.dumps(text).decode()
         why = f"strconv.ParseUint: parsing {quoted}: invalid syntax"
-        cause = Cause("FieldValueInvalid", f"Invalid value: {quoted}: {why}", "resourceVersion")
-        raise invalid("", "", "", [cause])
+        raise ApiError(500, "", f"resourceVersion: Invalid value: {quoted}: {why}")
     return int(text)
 
 
@@ -160,34 +156,70 @@ def check_match(query: dict[str, str], *, watch: bool) -> None:
 def list_page(store: Store, selection: Selection, query: dict[str, str]) -> Page:
     """A list, or a page of one. Pages are of the version they began with only as long as nothing was deleted."""
     check_match(query, watch=False)
-    version, after = parse_version(query.get("resourceVersion", "")), ""
+    version, after = _list_version(query), ""
+    limit = parse_count(query, "limit")
     if token := query.get("continue"):
         if query.get("resourceVersion", "") not in {"", "0"}:
             raise bad_request("specifying resource version is not allowed when using continue")
         version, after = parse_token(token)
         if version < max(store.first, store.dropped.get(selection.served.storage, 0)):
-            raise gone(
-                "The provided continue parameter is too old to display a consistent list result. You can start a new "
-                "list without the continue parameter."
-            )
+            raise _continue_too_old(store, after)
         items = as_of(store, selection, version)
     else:
         store.check_future(version)
-        if query.get("resourceVersionMatch") == "Exact" and version and version < store.version:
-            items = as_of(store, selection, version)
+        exact = query.get("resourceVersionMatch") == "Exact" or (
+            limit and "resourceVersionMatch" not in query
+        )
+        if exact and version and version < store.version:
+            items = _exact(store, selection, version)
         else:
             version = store.version
             items = [
                 s for s in store.list(selection.served.storage, selection.namespace) if selection.holds(s.obj)
             ]
-    limit = int(query.get("limit") or 0)
     if after:
         items = [s for s in items if _key(s) > after]
-    if not limit or len(items) <= limit:
+    if limit <= 0 or len(items) <= limit:
         return Page(items, version)
     rest = len(items) - limit
     token = make_token(version, _key(items[limit - 1]))
     return Page(items[:limit], version, token, rest if selection.everything else None)
+
+
+def parse_count(query: dict[str, str], name: str) -> int:
+    """A number of the query; raises 400."""
+    text = query.get(name) or "0"
+    try:
+        return int(text)
+    except ValueError as error:
+        quoted = orjson.dumps(text).decode()
+        raise bad_request(f"strconv.ParseInt: parsing {quoted}: invalid syntax") from error
+
+
+def _list_version(query: dict[str, str]) -> int:
+    try:
+        return parse_version(query.get("resourceVersion", ""))
+    except ApiError as error:
+        raise bad_request(f"invalid resource version: {error.message}") from error
+
+
+def _exact(store: Store, selection: Selection, version: int) -> list[Stored]:
+    try:
+        return as_of(store, selection, version)
+    except ApiError as error:
+        raise gone("The resourceVersion for the provided list is too old.") from error
+
+
+def _continue_too_old(store: Store, after: str) -> ApiError:
+    """410 with a token that goes on from the present state."""
+    error = gone(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+        "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
+        "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
+        "modified, or deleted between the time the first chunk was returned and now may show up in the list."
+    )
+    error.continue_token = make_token(store.version, after)
+    return error
 
 
 def _key(stored: Stored) -> str:
@@ -224,14 +256,27 @@ def parse_token(token: str) -> tuple[int, str]:
         value: Any = orjson.loads(raw)
         return int(value["rv"]), str(value["start"])[:-1]
     except (ValueError, KeyError, TypeError) as error:
-        raise bad_request("continue key is not valid: " + _token_problem(token)) from error
+        raise bad_request(
+            "invalid continue token: continue key is not valid: " + _token_problem(token)
+        ) from error
 
 
 def _token_problem(token: str) -> str:
     for at, char in enumerate(token):
         if not (char.isascii() and (char.isalnum() or char in "-_=")):
             return f"illegal base64 data at input byte {at}"
-    return f"illegal base64 data at input byte {len(token) - len(token) % 4}"
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except ValueError:
+        return f"illegal base64 data at input byte {len(token) - len(token) % 4}"
+    shown = (
+        orjson.dumps(chr(raw[0])).decode().strip('"')
+        if raw and raw[0] < 128
+        else f"\\u{raw[0]:04x}"
+        if raw
+        else ""
+    )
+    return f"invalid character '{shown}' looking for beginning of value"
 
 
 @dataclass(slots=True)

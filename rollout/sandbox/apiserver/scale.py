@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from rollout.sandbox.apiserver import patches
-from rollout.sandbox.apiserver.errors import ApiError, Cause, bad_request, invalid
+from rollout.sandbox.apiserver import managed, metadata, patches
+from rollout.sandbox.apiserver.errors import ApiError, Cause, bad_request, conflict, invalid
+from rollout.sandbox.apiserver.ownership import Path
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.served import Write
 from rollout.sandbox.apiserver.store import Stored
 from rollout.sandbox.apiserver.writes import MODIFIED, Target, Writer
 
 BUILT_IN = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
 def _at(obj: Any, path: str) -> Any:
@@ -30,19 +32,24 @@ def _paths(target: Target) -> dict[str, str]:
 
 
 def read(target: Target, obj: Object) -> Object:
-    """The Scale of an object."""
+    """The Scale of an object; 500 where a custom resource has no replicas."""
     paths, meta = _paths(target), obj["metadata"]
-    kept = {
-        key: meta[key]
-        for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-        if key in meta
-    }
     wanted = _at(obj, paths["specReplicasPath"])
-    spec = {"replicas": wanted} if wanted else {}
+    if wanted is None and target.served.custom is not None:
+        text = f'the spec replicas field "{paths["specReplicasPath"]}" does not exist'
+        raise ApiError(
+            500, "InternalError", f"Internal error occurred: {text}", {"causes": [{"message": text}]}
+        )
     status: Object = {"replicas": _at(obj, paths["statusReplicasPath"]) or 0}
     if selector := _selector(target, obj, paths):
         status["selector"] = selector
-    return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept, "spec": spec, "status": status}
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: meta[key] for key in META if key in meta},
+        "spec": {"replicas": wanted} if wanted else {},
+        "status": status,
+    }
 
 
 def _selector(target: Target, obj: Object, paths: dict[str, str]) -> str:
@@ -51,8 +58,7 @@ def _selector(target: Target, obj: Object, paths: dict[str, str]) -> str:
         return _at(obj, path) or "" if path else ""
     selector = obj["spec"].get("selector") or {}
     terms = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
-    for item in selector.get("matchExpressions") or ():
-        terms.append(_expression(item))
+    terms += [_expression(item) for item in selector.get("matchExpressions") or ()]
     return ",".join(terms)
 
 
@@ -72,46 +78,85 @@ def _expression(item: Object) -> str:
 def update(writer: Writer, target: Target, body: Any, write: Write) -> Object:
     """PUT of a Scale."""
     if not isinstance(body, dict) or body.get("kind") != "Scale":
-        kind = body.get("kind") if isinstance(body, dict) else body
-        raise bad_request(f"expected a Scale, got {kind}")
+        raise bad_request(
+            'no kind is registered for the type v1.Scale in scheme "pkg/apiserver/customresource_handler.go:781"'
+        )
     return _write(writer, target, writer.current(target), body, write)
 
 
 def patch(writer: Writer, target: Target, body: Any, content_type: str, write: Write) -> Object:
-    """PATCH of a Scale."""
+    """PATCH of a Scale, of any patch type."""
     current = writer.current(target)
-    scale = read(target, current.obj)
-    match content_type:
-        case "application/json-patch+json":
-            patched = patches.json_patch(scale, body)
-        case _:
-            patched = patches.merge_patch(scale, body)
-    return _write(writer, target, current, patched, write)
+    if content_type == "application/apply-patch+yaml":
+        return _apply(writer, target, current, body, write)
+    scale = _lenient(target, current.obj)
+    if content_type == "application/json-patch+json":
+        return _write(writer, target, current, patches.json_patch(scale, body), write)
+    return _write(writer, target, current, patches.merge_patch(scale, body), write)
 
 
-def _write(writer: Writer, target: Target, current: Stored, scale: Object, write: Write) -> Object:
+def _lenient(target: Target, obj: Object) -> Object:
+    if _at(obj, _paths(target)["specReplicasPath"]) is None:
+        obj = _with(obj, _paths(target)["specReplicasPath"], 0)
+    return read(target, obj)
+
+
+def _owned(target: Target) -> Path:
+    return tuple(f"f:{key}" for key in _paths(target)["specReplicasPath"].strip(".").split("."))
+
+
+def _apply(writer: Writer, target: Target, current: Stored, body: Any, write: Write) -> Object:
+    """Server-side apply of `spec.replicas`, against whoever owns it."""
+    wanted = (body.get("spec") or {}).get("replicas")
+    path = _owned(target)
+    stamp = metadata.now()
+    manager = managed.Manager(write.manager, target.served.api_version, "scale", stamp)
+    identity = (manager.name, "Apply", manager.version, manager.subresource)
+    entries = [entry for entry in managed.read(current.obj) if entry.identity != identity]
+    if wanted != _at(current.obj, ".".join(step[2:] for step in path)):
+        if not write.force:
+            shown = [
+                managed.retold(entry, "autoscaling/v1", {("f:spec", "f:replicas")})
+                for entry in entries
+                if path in entry.paths
+            ]
+            managed.refuse_conflicts(shown, {("f:spec", "f:replicas")})
+        entries = [managed.without(entry, {path}) for entry in entries]
+    entries.append(managed.Entry(*identity, time=stamp, paths=frozenset({path})))
+    return _write(writer, target, current, body, write, entries)
+
+
+def _write(
+    writer: Writer,
+    target: Target,
+    current: Stored,
+    scale: Object,
+    write: Write,
+    entries: list[managed.Entry] | None = None,
+) -> Object:
     served = target.served
     wanted = (scale.get("spec") or {}).get("replicas") or 0
-    name = (scale.get("metadata") or {}).get("name")
-    if name and name != target.name:
+    meta = scale.get("metadata") or {}
+    if meta.get("name", target.name) != target.name:
         raise bad_request(
-            f"the name of the object ({name}) does not match the name on the URL ({target.name})"
+            f"the name of the object ({meta['name']}) does not match the name on the URL ({target.name})"
         )
     if not isinstance(wanted, int) or wanted < 0:
-        text = f"Invalid value: {wanted}: must be greater than or equal to 0"
-        raise invalid(
-            "autoscaling", "Scale", target.name, [Cause("FieldValueInvalid", text, "spec.replicas")]
-        )
-    version = (scale.get("metadata") or {}).get("resourceVersion")
+        raise _negative(target, wanted)
+    version = meta.get("resourceVersion")
     if version and version != current.obj["metadata"]["resourceVersion"]:
-        from rollout.sandbox.apiserver.errors import conflict
-
         raise conflict(served.group, served.plural, target.name, MODIFIED)
     obj = _with(current.obj, _paths(target)["specReplicasPath"], wanted)
     obj["metadata"] = dict(obj["metadata"])
-    whole = Target(served, target.namespace, target.name)
-    written = writer._update(whole, current, obj, write)
-    return read(target, written)
+    return read(target, writer._update(target, current, obj, write, entries))
 
 
-__all__ = ["ApiError", "patch", "read", "update"]
+def _negative(target: Target, wanted: Any) -> ApiError:
+    if target.served.custom is None:
+        text = f"Invalid value: {wanted}: must be greater than or equal to 0"
+        return invalid(
+            "autoscaling", "Scale", target.name, [Cause("FieldValueInvalid", text, "spec.replicas")]
+        )
+    path = _paths(target)["specReplicasPath"]
+    cause = Cause("FieldValueInvalid", f"Invalid value: {wanted}: should be a non-negative integer", path)
+    return invalid(target.served.group, target.served.kind, target.name, [cause])

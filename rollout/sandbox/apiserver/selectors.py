@@ -82,7 +82,7 @@ class _Parser:
             if token == "" and not found:
                 return ()
             if token == "!" or _is_word(token):
-                found.append(self.requirement())
+                found.append(self.parsed_requirement())
                 token = self.peek()
                 if token == "":
                     return tuple(found)
@@ -94,6 +94,13 @@ class _Parser:
                     raise SelectorError(f"found '{after}', expected: identifier after ','")
             else:
                 raise SelectorError(f"found '{token}', expected: !, identifier, or 'end of string'")
+
+    def parsed_requirement(self) -> Requirement:
+        """One requirement; what is wrong inside it is said to be so."""
+        try:
+            return self.requirement()
+        except SelectorError as error:
+            raise SelectorError(f"unable to parse requirement: {error}") from error
 
     def requirement(self) -> Requirement:
         if self.peek() == "!":

@@ -101,7 +101,7 @@ def _check_list(
                 continue
         step = list_step(shape, item, index)
         if step in seen:
-            problems.append(f"{readable(path)}: duplicate entries for key [{step[2:]}]")
+            problems.append(f"{readable(path)}: duplicate entries for key {readable((step,))}")
         seen.add(step)
         _check(item, shape.items or ANY, (*path, step), problems, builtin=builtin)
 

@@ -1,10 +1,11 @@
 """Pods."""
 
 import copy
+import ipaddress
 
 from rollout.sandbox.apiserver.errors import Cause
 from rollout.sandbox.apiserver.kinds import podspec
-from rollout.sandbox.apiserver.kinds.checks import forbidden
+from rollout.sandbox.apiserver.kinds.checks import bad, forbidden
 from rollout.sandbox.apiserver.resource import Object
 
 MUTABLE_TEXT = (
@@ -19,7 +20,12 @@ TOLERATIONS = [
 
 
 def default(obj: Object) -> None:
-    """The spec's defaults, and what admission adds."""
+    """The spec's defaults, and what admission adds; the first of a pod's addresses is its address."""
+    status = obj.get("status") or {}
+    if status.get("podIP") and not status.get("podIPs"):
+        status["podIPs"] = [{"ip": status["podIP"]}]
+    elif status.get("podIPs") and not status.get("podIP"):
+        status["podIP"] = status["podIPs"][0]["ip"]
     spec = obj.setdefault("spec", {})
     podspec.default(spec)
     spec.setdefault("enableServiceLinks", True)
@@ -58,6 +64,19 @@ def validate(new: Object, old: Object | None) -> list[Cause]:
     found = podspec.causes(new["spec"], "spec")
     if old is not None and _fixed(new["spec"]) != _fixed(old["spec"]):
         found.append(forbidden("spec", MUTABLE_TEXT))
+    return found
+
+
+def validate_status(new: Object, old: Object | None) -> list[Cause]:
+    """Addresses are addresses."""
+    del old
+    found = []
+    for at, item in enumerate((new.get("status") or {}).get("podIPs") or ()):
+        try:
+            ipaddress.ip_address(item.get("ip", ""))
+        except ValueError:
+            text = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+            found.append(bad(f"status.podIPs[{at}]", item.get("ip", ""), text))
     return found
 
 

@@ -43,6 +43,7 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
         default=pods.default,
         prepare=pods.prepare,
         validate=pods.validate,
+        validate_status=pods.validate_status,
         generation=True,
         fields=(
             "spec.nodeName",
