@@ -222,6 +222,7 @@ def _metric_outcome(
     interval: tuple[float, float],
 ) -> tuple[Outcome, str]:
     seen = _described(metric, test, interval)
+    because = f" ({state.cause})" if state.cause else ""
     if worse:
         return Outcome.WORSE, f"{seen}: worse than tolerated"
     match state.status:
@@ -230,21 +231,13 @@ def _metric_outcome(
         case Status.NO_DATA | Status.OUTAGE:
             return Outcome.NO_DATA, state.cause
         case _ if at - to_datetime(state.cut) > _stale_after(policy, state):
-            return (
-                Outcome.NO_DATA,
-                f"nothing new since {to_datetime(state.cut):%H:%M:%S} UTC ({state.cause or 'stale'})",
-            )
+            return Outcome.NO_DATA, f"nothing new since {to_datetime(state.cut):%H:%M:%S} UTC{because}"
         case _ if log_safe >= -math.log(policy.beta):
             return Outcome.NOT_WORSE, f"{seen}: not worse than is acceptable"
         case _ if not state.looks_in_step:
-            return (
-                Outcome.UNDECIDED,
-                f"nothing counted in this step yet ({state.cause or 'the next look will'})",
-            )
+            return Outcome.UNDECIDED, f"nothing counted in this step yet{because}"
         case _:
-            return Outcome.UNDECIDED, f"{seen}: not enough evidence" + (
-                f" ({state.cause})" if state.cause else ""
-            )
+            return Outcome.UNDECIDED, f"{seen}: not enough evidence{because}"
 
 
 def _stale_after(policy: Policy, state: MetricState) -> timedelta:
