@@ -10,7 +10,10 @@ from rollout.git.remote import check_branch, check_sha
 from rollout.git.repository import CommandFailed
 
 _TRIES = 8
-_LOST_RACE = ("[rejected]", "cannot lock ref", "failed to update ref", "reference already exists")
+_LOST_RACE = (
+    *("[rejected]", "cannot lock ref", "failed to update ref"),
+    *("reference already exists", "incorrect old value"),
+)
 
 
 def write(clone: Clone, sha: str, record: bytes, ref: str) -> None:

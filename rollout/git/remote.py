@@ -156,11 +156,14 @@ _COMPLAINTS: tuple[tuple[str, str, str], ...] = (
 )
 
 
+_VARYING = re.compile(r" after \d+ (ms|milliseconds)\b")
+"""What would make the same complaint read differently at each poll, and be written each time."""
+
+
 def explain(complaint: str) -> Retry | Stalled:
     """Turn what git printed on failure into what has to happen; unknown complaints are retried."""
-    said = " ".join("".join(c if c.isprintable() else " " for c in complaint).replace("@@@", "").split())[
-        :400
-    ]
+    printable = "".join(letter if letter.isprintable() else " " for letter in complaint)
+    said = _VARYING.sub("", " ".join(printable.replace("@@@", "").split()))[:400]
     for pattern, reason, remedy in _COMPLAINTS:
         if re.search(pattern, complaint):
             return Stalled(reason, f"{remedy}; git said: {said}")

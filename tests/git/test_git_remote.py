@@ -137,6 +137,11 @@ def test_what_passes_by_itself_is_tried_again(said: str) -> None:
     assert isinstance(explain(said), Retry)
 
 
+def test_the_same_complaint_reads_the_same_at_each_poll() -> None:
+    said = "Failed to connect to x port 443 after {} ms: Couldn't connect to server"
+    assert str(explain(said.format(3))) == str(explain(said.format(71)))
+
+
 def test_a_complaint_is_repeated_in_one_short_line() -> None:
     said = str(explain("first\n\x1b[31msecond\t" + "x" * 5000))
     assert "first [31msecond" in said
