@@ -44,8 +44,8 @@ class Settings:
     """The Prometheus of metrics that name none."""
     prometheus_allowed: tuple[str, ...] = ()
     """URL prefixes that a template may name; empty allows any."""
-    measure_lag: timedelta = timedelta(seconds=1)
-    """How long after a scrape its samples are taken for complete."""
+    measure_lag: timedelta = timedelta(0)
+    """How far behind now samples are read; for a storage that is more than two scrapes late."""
     measurements_at_once: int = 8
     """Queries to Prometheus at the same time."""
     git_directory: str = ""

@@ -17,7 +17,7 @@ from rollout.api.errors import Retry
 
 log = logging.getLogger(__name__)
 
-FIRST_BACKOFF_SECONDS = 0.2
+FIRST_BACKOFF_SECONDS = 0.05
 LONGEST_BACKOFF_SECONDS = 30.0
 
 
