@@ -154,13 +154,15 @@ class Mirror:
             if self._closed:
                 raise Retry("the mirror is closed")
             self._clone.repository.resume()
-            running = asyncio.get_running_loop().run_in_executor(self._pool, work)
+            job = self._pool.submit(work)
+            running = asyncio.wrap_future(job)
             try:
                 return await asyncio.shield(running)
             except asyncio.CancelledError:
-                # The thread must be out of the mirror before the next caller goes in.
-                self._clone.repository.kill()
-                await asyncio.gather(running, return_exceptions=True)
+                if not job.cancel():
+                    # The thread must be out of the mirror before the next caller goes in.
+                    self._clone.repository.kill()
+                    await asyncio.gather(running, return_exceptions=True)
                 raise
 
     # In the thread from here on.

@@ -88,6 +88,27 @@ async def test_a_cancelled_poll_ends_its_git_and_the_mirror_stays_usable(
         await mirror.poll()
 
 
+async def test_a_poll_that_waits_for_a_thread_can_be_cancelled_while_all_threads_hang(
+    tmp_path: Path, upstream: Upstream, silent_server: Listener
+) -> None:
+    upstream.commit({"a.yaml": "a: 1\n"})
+    mirrors = Mirrors(tmp_path / "m", GitPolicy(protocols=LOCAL, local_hosts=True), threads=1)
+    hanging = asyncio.create_task(
+        mirrors.of(f"git://127.0.0.1:{silent_server.port}/x.git", "shop/git").poll()
+    )
+    assert await asyncio.to_thread(silent_server.accepted.wait, 10)
+    mirror = mirrors.of(upstream.url, "shop/git")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await mirror.poll()
+    assert not hanging.done()
+    hanging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging
+    assert (await mirror.poll()).branch == "main"
+    await mirrors.close()
+
+
 async def test_closing_ends_every_git(mirrors: Mirrors, silent_server: Listener) -> None:
     mirror = mirrors.of(f"http://127.0.0.1:{silent_server.port}/web.git", "shop/git")
     poll = asyncio.create_task(mirror.poll())
