@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 from math import isfinite
 
 import analysis.metric as judged
+from analysis.compatibility import compatible
 from analysis.evidence import Counts
 from analysis.sequential import Checkpoint
-from analysis.verdict import Judgement, MetricVerdict, Outcome, compatible
+from analysis.verdict import Judgement, MetricVerdict, Outcome
 from rollout.api.analysis import Compare, Histogram, Metric, Proportion
 from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.margin import Margin
