@@ -84,7 +84,7 @@ class GitSourceSpec(Model):
     interval: Annotated[Duration, AfterValidator(_a_second)] = timedelta(minutes=1)
     """How often to look."""
     secret_ref: SecretRef | None = None
-    """The Secret with username and password, or bearerToken, or identity and known_hosts."""
+    """The Secret with token, or username and password, or bearerToken, or identity and known_hosts."""
     write_back: WriteBack = WriteBack()
     """What goes back to Git. Default: notes."""
 

@@ -15,7 +15,7 @@ from rollout.lint import Document, Severity, lint
 from rollout.lint.alone import KINDS
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["rollouts.md", "analysistemplates.md", "analysisruns.md"]
+PAGES = ["rollouts.md", "analysistemplates.md", "analysisruns.md", "gitsources.md"]
 
 
 def documents(name: str, text: str) -> Iterator[Document]:
