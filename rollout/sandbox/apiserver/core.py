@@ -2,6 +2,7 @@
 
 import threading
 
+from rollout.sandbox.apiserver import bodies, rbac, reviews
 from rollout.sandbox.apiserver.admission import Admission
 from rollout.sandbox.apiserver.crd import Definitions
 from rollout.sandbox.apiserver.errors import path_not_found
@@ -25,6 +26,7 @@ class Api:
         self.admission = Admission(self.store)
         self.writer = Writer(self.store, self.admission)
         self.definitions = Definitions(self.store, self.registry, self.writer)
+        self.access = rbac.Access(self.store)
         self.tokens = Tokens()
         self._first_objects()
 
@@ -45,19 +47,36 @@ class Api:
         for name in FIRST_NAMESPACES:
             body: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
             self.writer.create(namespaces, None, body, Write(ADMIN, "kube-apiserver"))
+        for plural, body in rbac.first_objects():
+            served = self.served(Resource(rbac.GROUP, "v1", plural))
+            self.writer.create(served, None, body, Write(ADMIN, "kube-apiserver"))
 
     def authorize(self, caller: Caller, verb: str, target: Target) -> None:
         """Raise 403 unless the caller may."""
-        del caller, verb, target
-
-    def create(self, served: Served, namespace: str | None, body: Object, write: Write) -> Object:
-        """POST; reviews are answered, not stored."""
-        return self.writer.create(served, namespace, body, write)
-
-    def apply(self, target: Target, config: Object, write: Write) -> tuple[Object, bool]:
-        """Server-side apply."""
-        return self.writer.apply(target, config, write)
+        if caller.all_powerful:
+            return
+        ask = rbac.Ask(
+            verb, target.served.group, target.served.plural, target.subresource, target.namespace, target.name
+        )
+        if target.served.kind == "Namespace" and not target.served.group and target.name:
+            ask = rbac.Ask(verb, "", "namespaces", target.subresource, target.name, target.name)
+        if not self.access.allows(caller, ask):
+            raise rbac.refusal(caller, ask)
 
     def authorize_path(self, caller: Caller, verb: str, path: str) -> None:
         """Raise 403 unless the caller may read a path that is no resource."""
-        del caller, verb, path
+        ask = rbac.Ask("get" if verb == "head" else verb, path=path)
+        if not self.access.allows(caller, ask):
+            raise rbac.refusal(caller, ask)
+
+    def create(self, served: Served, namespace: str | None, body: Object, write: Write) -> Object:
+        """POST; reviews are answered, not stored."""
+        if served.kind in reviews.KINDS:
+            return reviews.answer(self, bodies.from_body(served, body, write), write.caller)
+        return self.writer.create(served, namespace, body, write)
+
+    def apply(self, target: Target, config: Object, write: Write) -> tuple[Object, bool]:
+        """Server-side apply; who may patch but not create may not make a new object by it."""
+        if self.store.get(target.served.storage, target.key) is None and not target.subresource:
+            self.authorize(write.caller, "create", target)
+        return self.writer.apply(target, config, write)

@@ -302,8 +302,10 @@ def _decode_scalar(value: Any, shape: Shape, place: _Place) -> Any:
 
 def _base64(text: str) -> str:
     clean = text.replace("\n", "").replace("\r", "")
-    matched = re.match(r"^[A-Za-z0-9+/]*={0,2}", clean)
+    matched = re.match(r"^[A-Za-z0-9+/]*", clean)
     good = matched.end() if matched else 0
+    if good == len(clean):
+        good -= good % 4
     try:
         base64.b64decode(clean, validate=True)
     except (binascii.Error, ValueError) as error:

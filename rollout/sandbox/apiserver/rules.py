@@ -67,6 +67,25 @@ def evaluate(expression: str, variables: dict[str, Any]) -> Any:
         raise RuleError(str(error)) from error
 
 
+def static_problem(expression: str, schema: Schema) -> str | None:
+    """What the types of the schema say against a rule, as far as this can be told: fields, and that it is a test."""
+    properties = schema.get("properties")
+    if schema.get("type") != "object" or not properties or schema.get("x-kubernetes-preserve-unknown-fields"):
+        return None
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", lambda m: " " * len(m.group()), expression)
+    known = set(properties) | ({"apiVersion", "kind", "metadata"})
+    for matched in re.finditer(r"\b(?:self|oldSelf)\.([A-Za-z_]\w*)(?!\w|\()", bare):
+        name = matched.group(1)
+        if name not in known and not name.startswith("__"):
+            column = matched.start(1)
+            shown = f"ERROR: <input>:1:{column}: undefined field '{name}'"
+            return f"compilation failed: {shown}\n | {expression}\n | {'.' * (column - 1)}^"
+    lone = re.fullmatch(r"\s*self\.(\w+)\s*", expression)
+    if lone and properties.get(lone.group(1), {}).get("type") not in {"boolean", None}:
+        return "cel expression must evaluate to a bool"
+    return None
+
+
 def has_rules(schema: Schema) -> bool:
     """Whether any rule stands in the schema."""
     if schema.get("x-kubernetes-validations"):

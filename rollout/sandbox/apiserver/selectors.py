@@ -119,7 +119,7 @@ class _Parser:
             if operator in {"gt", "lt"}:
                 if not _is_int(value):
                     raise SelectorError(
-                        f"values[0][{key}]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
+                        f"values[0]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
                     )
             elif problems := names.label_value(value):
                 raise SelectorError(f'values[0][{key}]: Invalid value: "{value}": {problems[0]}')

@@ -24,6 +24,10 @@ def _prepare(_new: Object, _old: Object | None) -> None:
     pass
 
 
+def _no_warnings(_obj: Object) -> list[str]:
+    return []
+
+
 def _accept(_new: Object, _old: Object | None) -> list[Cause]:
     return []
 
@@ -40,6 +44,7 @@ class Strategy:
     prepare: Prepare = _prepare
     validate: Validate = _accept
     validate_status: Validate = _accept
+    warnings: Callable[[Object], list[str]] = _no_warnings
     generation: bool = False
     name_problems: Callable[[str], list[str]] = names.subdomain
     fields: tuple[str, ...] = ()

@@ -108,7 +108,7 @@ class Writer:
         metadata.begin(obj, served, namespace)
         self._complete(served, obj, None)
         self._validate(served, obj, None)
-        write.warnings += metadata.finalizer_warnings(obj, served)
+        write.warnings += metadata.finalizer_warnings(obj, served) + served.strategy.warnings(obj)
         present = self.store.get(served.storage, target.key)
         if present is not None:
             raise self._exists(target, present)

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rollout.sandbox.apiserver.kinds import cells
 from rollout.sandbox.apiserver.resource import Object
+from rollout.sandbox.apiserver.selectors import read_path
 
 
 def describe(what: str) -> str:
@@ -30,13 +32,13 @@ DESCRIPTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class BuiltinColumn:
-    """A column and how its cell is read."""
+    """A column and how its cell is read. Only common columns carry a description."""
 
     name: str
     cell: Callable[[Object], Any]
     type: str = "string"
-    description: str = ""
     priority: int = 0
+    description: str = ""
 
     def definition(self) -> Object:
         """The column's definition."""
@@ -56,10 +58,96 @@ def _age(obj: Object) -> str:
     return age(obj["metadata"].get("creationTimestamp"))
 
 
+def _count(path: str) -> Callable[[Object], Any]:
+    return lambda obj: int(read_path(obj, path) or 0)
+
+
+def _text(path: str, absent: str = "") -> Callable[[Object], Any]:
+    return lambda obj: read_path(obj, path) or absent
+
+
+def _size(*fields: str) -> Callable[[Object], Any]:
+    return lambda obj: sum(len(obj.get(field) or ()) for field in fields)
+
+
 AGE = BuiltinColumn("Age", _age)
 GENERIC: tuple[BuiltinColumn, ...] = (
     BuiltinColumn(
-        "Created At", lambda obj: obj["metadata"].get("creationTimestamp"), "date", DESCRIPTIONS["age"]
+        "Created At", lambda obj: obj["metadata"].get("creationTimestamp"), "date", 0, DESCRIPTIONS["age"]
     ),
 )
-COLUMNS: dict[tuple[str, str], tuple[BuiltinColumn, ...]] = {}
+TEMPLATE = (
+    BuiltinColumn("Containers", cells.containers, priority=1),
+    BuiltinColumn("Images", cells.images, priority=1),
+    BuiltinColumn("Selector", cells.selector, priority=1),
+)
+EVENT = (
+    BuiltinColumn("Last Seen", cells.last_seen),
+    BuiltinColumn("Type", _text("type")),
+    BuiltinColumn("Reason", _text("reason")),
+    BuiltinColumn("Object", cells.event_object),
+    BuiltinColumn("Message", lambda obj: (obj.get("message") or obj.get("note") or "").strip()),
+)
+ROLE_BINDING = (BuiltinColumn("Role", cells.role_ref), AGE)
+CREATED = (BuiltinColumn("Created At", lambda obj: obj["metadata"].get("creationTimestamp")),)
+COLUMNS: dict[tuple[str, str], tuple[BuiltinColumn, ...]] = {
+    ("", "ConfigMap"): (BuiltinColumn("Data", _size("data", "binaryData")), AGE),
+    ("", "Secret"): (BuiltinColumn("Type", _text("type")), BuiltinColumn("Data", _size("data")), AGE),
+    ("", "Namespace"): (BuiltinColumn("Status", _text("status.phase")), AGE),
+    ("", "ServiceAccount"): (AGE,),
+    ("", "Node"): (BuiltinColumn("Status", cells.node_status), AGE),
+    ("", "Endpoints"): (BuiltinColumn("Endpoints", cells.endpoints), AGE),
+    ("", "Event"): EVENT,
+    ("events.k8s.io", "Event"): EVENT,
+    ("", "Pod"): (
+        BuiltinColumn("Ready", cells.pod_ready),
+        BuiltinColumn("Status", cells.pod_status),
+        BuiltinColumn("Restarts", cells.pod_restarts),
+        AGE,
+        BuiltinColumn("IP", _text("status.podIP", "<none>"), priority=1),
+        BuiltinColumn("Node", _text("spec.nodeName", "<none>"), priority=1),
+        BuiltinColumn("Nominated Node", _text("status.nominatedNodeName", "<none>"), priority=1),
+        BuiltinColumn("Readiness Gates", lambda _: "<none>", priority=1),
+    ),
+    ("", "Service"): (
+        BuiltinColumn("Type", _text("spec.type")),
+        BuiltinColumn("Cluster-IP", _text("spec.clusterIP", "<none>")),
+        BuiltinColumn("External-IP", _text("spec.externalName", "<none>")),
+        BuiltinColumn("Port(s)", cells.service_ports),
+        AGE,
+        BuiltinColumn("Selector", cells.service_selector, priority=1),
+    ),
+    ("apps", "ReplicaSet"): (
+        BuiltinColumn("Desired", _count("spec.replicas"), "integer"),
+        BuiltinColumn("Current", _count("status.replicas"), "integer"),
+        BuiltinColumn("Ready", _count("status.readyReplicas"), "integer"),
+        AGE,
+        *TEMPLATE,
+    ),
+    ("apps", "Deployment"): (
+        BuiltinColumn("Ready", cells.deployment_ready),
+        BuiltinColumn("Up-to-date", _count("status.updatedReplicas"), "integer"),
+        BuiltinColumn("Available", _count("status.availableReplicas"), "integer"),
+        AGE,
+        *TEMPLATE,
+    ),
+    ("apps", "StatefulSet"): (BuiltinColumn("Ready", cells.deployment_ready), AGE, *TEMPLATE[:2]),
+    ("batch", "Job"): (
+        BuiltinColumn("Status", cells.job_status),
+        BuiltinColumn("Completions", cells.job_completions),
+        BuiltinColumn("Duration", cells.job_duration),
+        AGE,
+        *TEMPLATE,
+    ),
+    ("coordination.k8s.io", "Lease"): (BuiltinColumn("Holder", _text("spec.holderIdentity")), AGE),
+    ("discovery.k8s.io", "EndpointSlice"): (
+        BuiltinColumn("AddressType", _text("addressType")),
+        BuiltinColumn("Ports", cells.slice_ports),
+        BuiltinColumn("Endpoints", cells.slice_endpoints),
+        AGE,
+    ),
+    ("rbac.authorization.k8s.io", "Role"): CREATED,
+    ("rbac.authorization.k8s.io", "ClusterRole"): CREATED,
+    ("rbac.authorization.k8s.io", "RoleBinding"): ROLE_BINDING,
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): ROLE_BINDING,
+}

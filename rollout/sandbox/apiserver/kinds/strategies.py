@@ -3,6 +3,7 @@
 from rollout.sandbox.apiserver import names
 from rollout.sandbox.apiserver.kinds import (
     config,
+    crd_rules,
     definitions,
     events,
     leases,
@@ -97,6 +98,8 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
     ("apiextensions.k8s.io", "CustomResourceDefinition"): Strategy(
         default=definitions.default,
         prepare=definitions.prepare,
+        validate=crd_rules.validate,
+        warnings=crd_rules.format_warnings,
         generation=True,
         skeleton=SPEC,
     ),
