@@ -52,7 +52,7 @@ class Settings:
     """Where mirrors are kept; empty for a temporary directory."""
     git_schemes: tuple[str, ...] = ("https", "ssh")
     """URL schemes that a GitSource may use."""
-    git_polls_at_once: int = 4
+    git_polls_at_once: int = 8
     """Repositories fetched at the same time."""
 
     @property

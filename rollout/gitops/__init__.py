@@ -4,6 +4,7 @@ On any error before the first write nothing is applied and the last good state s
 nothing new writes nothing to the cluster.
 """
 
+import asyncio
 import base64
 import logging
 import random
@@ -103,7 +104,8 @@ class GitOps:
         parser = self._parsers.setdefault((metadata.namespace, metadata.name), Parser())
         try:
             blobs = await mirror.read(revision, source.spec.path)
-            manifests = apply_order(parser.parse(blobs, metadata.namespace, CLUSTER_SCOPED))
+            parsed = await asyncio.to_thread(parser.parse, blobs, metadata.namespace, CLUSTER_SCOPED)
+            manifests = apply_order(parsed)
             place = Source(
                 metadata.namespace, metadata.name, mirror, revision, {blob.path: blob.oid for blob in blobs}
             )

@@ -19,6 +19,7 @@ from rollout.api.errors import Retry, Stalled
 from rollout.execute import Executor
 from rollout.git.environment import GitPolicy
 from rollout.git.mirror import Mirrors
+from rollout.git.repository import check_git
 from rollout.gitops import GitOps
 from rollout.kube.client import Kube
 from rollout.kube.discovery import Discovery
@@ -116,6 +117,7 @@ class Operator:
 
     async def start(self) -> None:
         """Wait for the CRDs, fill the caches, then let kopf wake the queue."""
+        log.info("git %s", check_git())
         await self._wait_for_crds()
         self._tasks = [asyncio.create_task(self._caches.run(), name="caches")]
         await self._caches.synced()
