@@ -92,14 +92,12 @@ class GitOps:
             return Outcome.failed_fetch(stalled.reason, str(stalled), stalls=True)
         except Retry as retry:
             return Outcome.failed_fetch("GitOperationFailed", str(retry), stalls=False)
-        note = await self._notes(source, mirror)
+        await self._notes(source, live, mirror, now)
         if _is_applied(source, live, status, revision):
-            return Outcome.unchanged(revision, note)
-        return await self._apply(source, mirror, revision, note, now)
+            return Outcome.unchanged(revision)
+        return await self._apply(source, mirror, revision, now)
 
-    async def _apply(
-        self, source: GitSource, mirror: Mirror, revision: Revision, note: str, now: datetime
-    ) -> Outcome:
+    async def _apply(self, source: GitSource, mirror: Mirror, revision: Revision, now: datetime) -> Outcome:
         metadata = source.metadata
         parser = self._parsers.setdefault((metadata.namespace, metadata.name), Parser())
         try:
@@ -117,16 +115,20 @@ class GitOps:
         if applied.failed:
             done = f"applied {', '.join(applied.changed)}; " if applied.changed else ""
             return Outcome.partly(done + "; ".join(applied.failed), revision)
-        return Outcome.applied(revision, applied.changed, note)
+        return Outcome.applied(revision, applied.changed)
 
-    async def _notes(self, source: GitSource, mirror: Mirror) -> str:
+    async def _notes(self, source: GitSource, live: Manifest, mirror: Mirror, now: datetime) -> None:
+        """Write back what is due; a remote that refuses is named by an Event, once a verdict."""
         if WriteBackMode.NOTES not in source.spec.write_back.modes:
-            return ""
+            return
+        namespace, name = source.metadata.namespace, source.metadata.name
         try:
-            return await self.notebook.write(source.metadata.namespace, source.metadata.name, mirror)
+            refusal = await self.notebook.write(namespace, name, mirror)
         except (Retry, Stalled) as failed:
-            log.warning("%s/%s: a note waits: %s", source.metadata.namespace, source.metadata.name, failed)
-            return ""
+            log.warning("%s/%s: a note waits: %s", namespace, name, failed)
+        else:
+            if refusal:
+                await self._tell(live, "NoteRefused", refusal, now, warning=True)
 
     async def _mirror(self, source: GitSource) -> Mirror:
         reference, namespace = source.spec.secret_ref, source.metadata.namespace
@@ -152,11 +154,13 @@ class GitOps:
         except (Conflict, NotFound) as raced:
             raise Retry(str(raced), timedelta(milliseconds=200)) from raced
         if outcome.tells:
-            body = event(live, outcome.reason, outcome.message, now, warning=outcome.warning)
-            try:
-                await self._kube.create(kinds.EVENTS, body)
-            except (Retry, Stalled) as lost:
-                log.warning("an Event was lost: %s", lost)
+            await self._tell(live, outcome.reason, outcome.message, now, warning=outcome.warning)
+
+    async def _tell(self, live: Manifest, reason: str, message: str, now: datetime, *, warning: bool) -> None:
+        try:
+            await self._kube.create(kinds.EVENTS, event(live, reason, message, now, warning=warning))
+        except (Retry, Stalled) as lost:
+            log.warning("an Event was lost: %s", lost)
 
 
 def _status(live: Manifest) -> GitSourceStatus:

@@ -26,7 +26,6 @@ class Outcome:
     stalled: bool = False
     read: bool = False
     """Whether the revision was read in this turn."""
-    note: str = ""
 
     @classmethod
     def failed_fetch(cls, reason: str, message: str, *, stalls: bool) -> Self:
@@ -44,15 +43,15 @@ class Outcome:
         return cls("AppliedPartially", message, revision, read=True)
 
     @classmethod
-    def unchanged(cls, revision: Revision, note: str) -> Self:
+    def unchanged(cls, revision: Revision) -> Self:
         """Nothing new."""
-        return cls("Applied", "", revision, ready=True, note=note)
+        return cls("Applied", "", revision, ready=True)
 
     @classmethod
-    def applied(cls, revision: Revision, changed: tuple[str, ...], note: str) -> Self:
+    def applied(cls, revision: Revision, changed: tuple[str, ...]) -> Self:
         """All of it stands in the cluster."""
         what = f"changed {', '.join(changed)}" if changed else "nothing had to change"
-        return cls("Applied", f"{revision.short}: {what}", revision, ready=True, read=True, note=note)
+        return cls("Applied", f"{revision.short}: {what}", revision, ready=True, read=True)
 
     @property
     def warning(self) -> bool:

@@ -21,14 +21,14 @@ def ready(status: GitSourceStatus) -> tuple[str, str, str]:
 
 
 def test_an_applied_revision_is_said_once() -> None:
-    status = after(GitSourceStatus(), Outcome.applied(FIRST, ("Service shop/web",), ""), LIVE, NOW)
+    status = after(GitSourceStatus(), Outcome.applied(FIRST, ("Service shop/web",)), LIVE, NOW)
     assert status.last_applied_revision == f"main@sha1:{'a' * 40}"
     assert ready(status) == ("True", "Applied", "main@aaaaaaa: changed Service shop/web")
-    assert after(status, Outcome.unchanged(FIRST, ""), LIVE, LATER) == status
+    assert after(status, Outcome.unchanged(FIRST), LIVE, LATER) == status
 
 
 def test_a_refused_revision_leaves_the_last_good_one_and_is_said_once() -> None:
-    good = after(GitSourceStatus(), Outcome.applied(FIRST, (), ""), LIVE, NOW)
+    good = after(GitSourceStatus(), Outcome.applied(FIRST, ()), LIVE, NOW)
     refusal = Outcome.refused("MalformedManifest", "web.yaml:3:7: no", SECOND)
     bad = after(good, refusal, LIVE, LATER)
     assert bad.last_applied_revision == str(FIRST)
@@ -39,17 +39,17 @@ def test_a_refused_revision_leaves_the_last_good_one_and_is_said_once() -> None:
 
 
 def test_a_failed_fetch_keeps_what_is_applied_and_the_next_poll_clears_it() -> None:
-    good = after(GitSourceStatus(), Outcome.applied(FIRST, (), ""), LIVE, NOW)
+    good = after(GitSourceStatus(), Outcome.applied(FIRST, ()), LIVE, NOW)
     failed = after(good, Outcome.failed_fetch("GitOperationFailed", "no route", stalls=False), LIVE, LATER)
     assert (failed.last_applied_revision, ready(failed)[0]) == (str(FIRST), "False")
-    again = after(failed, Outcome.unchanged(FIRST, ""), LIVE, LATER)
+    again = after(failed, Outcome.unchanged(FIRST), LIVE, LATER)
     assert ready(again) == ("True", "Applied", "main@aaaaaaa is applied")
 
 
 @pytest.mark.parametrize(
     ("outcome", "handled"),
     [
-        pytest.param(Outcome.unchanged(FIRST, ""), "now!", id="a poll handles the request"),
+        pytest.param(Outcome.unchanged(FIRST), "now!", id="a poll handles the request"),
         pytest.param(Outcome.failed_fetch("X", "", stalls=False), "", id="a failed fetch does not"),
     ],
 )
