@@ -39,6 +39,21 @@ SUBJECT: dict[int, Field] = {
 ROLE_REF: dict[int, Field] = {1: ("apiGroup", "string"), 2: ("kind", "string"), 3: ("name", "string")}
 ROLE: dict[int, Field] = {1: ("metadata", META), 2: ("rules", [RULE])}
 BINDING: dict[int, Field] = {1: ("metadata", META), 2: ("subjects", [SUBJECT]), 3: ("roleRef", ROLE_REF)}
+ACCESS: dict[int, Field] = {
+    1: (
+        "resourceAttributes",
+        {
+            1: ("namespace", "string"),
+            2: ("verb", "string"),
+            3: ("group", "string"),
+            4: ("version", "string"),
+            5: ("resource", "string"),
+            6: ("subresource", "string"),
+            7: ("name", "string"),
+        },
+    ),
+    2: ("nonResourceAttributes", {1: ("path", "string"), 2: ("verb", "string")}),
+}
 MESSAGES: dict[tuple[str, str], dict[int, Field]] = {
     ("v1", "Namespace"): {1: ("metadata", META)},
     ("v1", "ServiceAccount"): {1: ("metadata", META)},
@@ -59,6 +74,16 @@ MESSAGES: dict[tuple[str, str], dict[int, Field]] = {
     ("rbac.authorization.k8s.io/v1", "ClusterRole"): ROLE,
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): BINDING,
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): BINDING,
+    ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): {1: ("metadata", META), 2: ("spec", ACCESS)},
+    ("authorization.k8s.io/v1", "SelfSubjectRulesReview"): {
+        1: ("metadata", META),
+        2: ("spec", {1: ("namespace", "string")}),
+    },
+    ("authentication.k8s.io/v1", "SelfSubjectReview"): {1: ("metadata", META)},
+    ("authentication.k8s.io/v1", "TokenRequest"): {
+        1: ("metadata", META),
+        2: ("spec", {1: ("audiences", "strings"), 4: ("expirationSeconds", "int")}),
+    },
     ("v1", "DeleteOptions"): {
         1: ("gracePeriodSeconds", "int"),
         2: ("preconditions", {1: ("uid", "string"), 2: ("resourceVersion", "string")}),
