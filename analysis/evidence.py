@@ -161,21 +161,27 @@ def scrapes(
     reach: int,
     began: int,
 ) -> Scrapes:
-    """Gather what the samples of both arms say about their targets; an `up` other than 1 is no scrape."""
-    instants: dict[tuple[str, ...], set[int]] = {}
-    for one in series:
-        instants.setdefault(target_of(one.labels), set()).update(at for at, _ in one.samples)
-    for one in up:
-        instants.setdefault(target_of(one.labels), set()).update(
-            at for at, value in one.samples if value == 1
-        )
+    """Gather what the samples of both arms say about their targets.
+
+    Scrapes are told by `up` where it is 1, since some exporters give their samples instants of their own;
+    only for targets without `up` by the samples themselves.
+    """
+    instants = _instants((one.labels, (at for at, _ in one.samples)) for one in series)
+    instants |= _instants((one.labels, (at for at, value in one.samples if value == 1)) for one in up)
     return Scrapes(
         reach=reach,
         began=began,
-        instants={target: tuple(sorted(seen)) for target, seen in instants.items() if seen},
+        instants=instants,
         starts={process_of(one.labels): tuple(sorted(one.samples)) for one in starts},
         pods=pods or {},
     )
+
+
+def _instants(series: Iterable[tuple[Labels, Iterable[int]]]) -> dict[tuple[str, ...], tuple[int, ...]]:
+    held: dict[tuple[str, ...], set[int]] = {}
+    for labels, instants in series:
+        held.setdefault(target_of(labels), set()).update(instants)
+    return {target: tuple(sorted(seen)) for target, seen in held.items() if seen}
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,9 @@ class Reading:
     cause: str = ""
     notes: tuple[str, ...] = ()
     interval: timedelta | None = None  # the scrape interval that the samples show
+    seen: datetime | None = (
+        None  # up to where both arms were scraped, though an arm that had no event is waited for
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,7 @@ def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, cont
         return replace(waiting, status=Status.ERROR, cause=str(wrong))
     silent = _silent(counts)
     if silent and to_datetime(end) - start < context.patience:
-        return replace(waiting, cause=silent)
+        return replace(waiting, cause=silent, seen=to_datetime(end))
     return Reading(
         cut,
         to_datetime(end),

@@ -63,6 +63,12 @@ class MetricState:
     status_since: int = 0
     note: str = ""
     interval: int | None = None
+    seen: int = 0
+
+    @property
+    def fresh(self) -> int:
+        """Up to where the source is known to show both arms, counted or not."""
+        return max(self.cut, self.seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +187,7 @@ def _looked(state: MetricState, reading: Reading) -> MetricState:
         status_since=state.status_since if same else to_ms(reading.until),
         note="; ".join(reading.notes)[:NOTE_LENGTH] or state.note,
         interval=interval,
+        seen=state.seen if reading.seen is None else to_ms(reading.seen),
     )
 
 
@@ -264,6 +271,7 @@ def _metric_to_json(state: MetricState) -> dict[str, Any]:
         "statusSince": state.status_since,
         "note": state.note,
         "interval": state.interval,
+        "seen": state.seen,
     }
 
 
@@ -279,4 +287,5 @@ def _metric_from_json(data: Mapping[str, Any]) -> MetricState:
         status_since=int(data["statusSince"]),
         note=str(data["note"]),
         interval=None if interval is None else int(interval),
+        seen=int(data["seen"]),
     )

@@ -230,8 +230,8 @@ def _metric_outcome(
             return Outcome.ERROR, state.cause
         case Status.NO_DATA | Status.OUTAGE:
             return Outcome.NO_DATA, state.cause
-        case _ if at - to_datetime(state.cut) > _stale_after(policy, state):
-            return Outcome.NO_DATA, f"nothing new since {to_datetime(state.cut):%H:%M:%S} UTC{because}"
+        case _ if at - to_datetime(state.fresh) > _stale_after(policy, state):
+            return Outcome.NO_DATA, f"nothing new since {to_datetime(state.fresh):%H:%M:%S} UTC{because}"
         case _ if log_safe >= -math.log(policy.beta):
             return Outcome.NOT_WORSE, f"{seen}: not worse than is acceptable"
         case _ if not state.looks_in_step:

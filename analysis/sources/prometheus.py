@@ -50,6 +50,7 @@ class PrometheusSource:
         session.trust_env = False  # neither a proxy nor a .netrc that the spec doesn't name
         client = PrometheusConnect(url=url.rstrip("/"), headers=dict(headers or {}), session=session, retry=0)
         self._url = f"{client.url}/api/v1/query"
+        self._shown = client.url.rpartition("@")[2]  # what errors may say: an address can hold a password
         self._session, self._headers = client._session, client.headers
         self._deadline, self._largest = deadline, largest
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="prometheus")
@@ -87,12 +88,12 @@ class PrometheusSource:
         try:
             return await asyncio.wait_for(work, allowed)
         except TimeoutError:
-            raise SourceDownError(f"no answer within {allowed:g} s from {self._url}") from None
+            raise SourceDownError(f"no answer within {allowed:g} s from {self._shown}") from None
 
     def _fetch(self, promql: str, at: datetime, deadline: float) -> Mapping[str, Any]:
         allowed = deadline - time.monotonic()
         if allowed <= 0:
-            raise SourceDownError(f"no time was left to ask {self._url}: too many queries at once")
+            raise SourceDownError(f"no time was left to ask {self._shown}: too many queries at once")
         asked = {"query": promql, "time": f"{to_ms(at) / 1000:.3f}", "timeout": f"{allowed:g}s"}
         try:
             with self._session.post(
@@ -106,7 +107,7 @@ class PrometheusSource:
                 body = self._body(response, deadline)
                 return parse_answer(response.status_code, body, promql)
         except requests.RequestException as failure:
-            raise SourceDownError(f"{self._url}: {_plain(failure)}") from failure
+            raise SourceDownError(f"{self._shown}: {_plain(failure)}") from failure
 
     def _body(self, response: requests.Response, deadline: float) -> bytes:
         body = bytearray()
@@ -117,7 +118,7 @@ class PrometheusSource:
                     f"the answer is larger than {self._largest // MEBIBYTE} MiB: narrow the selector"
                 )
             if time.monotonic() > deadline:
-                raise SourceDownError(f"the answer of {self._url} took too long")
+                raise SourceDownError(f"the answer of {self._shown} took too long")
         return bytes(body)
 
 
@@ -175,6 +176,4 @@ def _series(one: Any) -> Series:
 def _plain(failure: requests.RequestException) -> str:
     if isinstance(failure, requests.ConnectTimeout | requests.ReadTimeout):
         return "no answer in time"
-    return (
-        "can't be reached" if isinstance(failure, requests.ConnectionError) else str(failure)[:MESSAGE_LENGTH]
-    )
+    return "can't be reached" if isinstance(failure, requests.ConnectionError) else type(failure).__name__

@@ -80,6 +80,11 @@ def process_started(at_ms: int, scraped: int = 20) -> tuple[Series, ...]:
             id="up says it was scraped without it",
         ),
         pytest.param(
+            scrapes([series((15, 1.0))], up=[Series(LABELS, ((22, 1.0),))], reach=0, began=0),
+            1,
+            id="up says that this was the first scrape, whatever instants its samples bear",
+        ),
+        pytest.param(
             scrapes([], up=[Series(LABELS, ((15, 0.0),))], reach=0, began=0),
             1,
             id="a failed scrape saw nothing",

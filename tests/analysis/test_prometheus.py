@@ -155,6 +155,15 @@ async def test_nobody_there_is_an_outage() -> None:
         source.close()
 
 
+async def test_a_password_in_the_address_is_not_told() -> None:
+    source = PrometheusSource("http://admin:secret@127.0.0.1:1")
+    with pytest.raises(SourceDownError) as failure:
+        await source.query("up", AT, MINUTE)
+    source.close()
+    assert "127.0.0.1:1" in str(failure.value)
+    assert "secret" not in str(failure.value)
+
+
 async def test_a_silent_server_is_an_outage_by_the_deadline() -> None:
     async def hang(_: web.Request) -> web.Response:
         await asyncio.sleep(30)

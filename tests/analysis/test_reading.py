@@ -163,7 +163,8 @@ def test_a_rate_needs_no_event_where_the_scrapes_show_the_exposure() -> None:
 def test_an_arm_without_events_is_waited_for_so_that_no_look_holds_one_arm_alone() -> None:
     silent = arm(total=counter(100, 100, 100, 100, 200, 200, 200))
     stable = arm(total=counter(900, 1800, 2700, 3600, 4500, 5400, 6300, pod="s"))
-    assert look(silent, stable, until=30).status is Status.WAITING
+    waiting = look(silent, stable, until=30)
+    assert (waiting.status, waiting.seen) == (Status.WAITING, second(30))
     later = look(silent, stable, until=45)
     assert later.counts == (Pair(Counts(0, 100), Counts(0, 2700)),)
 
@@ -328,6 +329,39 @@ def test_looks_while_scrapes_show_up_late_add_up_to_the_truth(
     assert end > 37_000
     for place, counts in enumerate((total.canary, total.stable)):
         assert counts.total == sum(t.truth("2", 0, end, -10_000, 0) for t in targets[place::2])
+
+
+JUNK = st.lists(
+    st.tuples(
+        st.integers(-60_000, 60_000),
+        st.integers(-3, 20) | st.floats() | st.sampled_from([2.0**53, 2.0**54, 1e300]),
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(JUNK, JUNK, JUNK, st.sampled_from([ERRORS, LATENCY, RESTARTS]))
+def test_whatever_samples_hold_a_reading_is_a_possible_count_or_none(
+    bad: list[tuple[int, float]],
+    total: list[tuple[int, float]],
+    other: list[tuple[int, float]],
+    metric: Metric,
+) -> None:
+    base = to_ms(START)
+
+    def junk(samples: list[tuple[int, float]], **labels: str) -> Series:
+        return Series({"instance": "a", **labels}, tuple((base + at, float(value)) for at, value in samples))
+
+    buckets = (junk(bad, le="0.1"), junk(bad, le="0.3"), junk(total, le="+Inf"))
+    canary = arm(bad=junk(bad), total=junk(total), events=junk(total), buckets=buckets)
+    stable = arm(bad=(), total=junk(other), events=junk(other), buckets=FAST)
+    reading = look(canary, stable, metric, patience=timedelta(0))
+    assert (reading.status is Status.OK) == bool(reading.counts)
+    for pair in reading.counts:
+        for counts in (pair.canary, pair.stable):
+            assert counts.bad >= 0
+            assert counts.bad <= counts.total or metric is RESTARTS
 
 
 def test_every_millisecond_may_be_a_cut() -> None:

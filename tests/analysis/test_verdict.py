@@ -201,6 +201,14 @@ def test_a_metric_with_nothing_new_is_blind() -> None:
     assert "nothing new since 12:00:15 UTC" in judgement.reason
 
 
+def test_a_metric_that_waits_for_traffic_is_not_blind() -> None:
+    cp = after(ONE, errors=LITTLE)
+    waiting = Reading(second(15), second(15), Status.WAITING, cause="no events of canary", seen=second(150))
+    judgement = judge(ONE, fold(ONE, cp, "errors", waiting), second(160))
+    assert judgement.outcome is Outcome.UNDECIDED
+    assert "no events of canary" in judgement.reason
+
+
 def test_one_metric_of_two_needs_twice_the_evidence() -> None:
     """alpha is one for the whole rollout: a weight of one half costs log 2."""
     alone, both = judged(ONE, errors=BAD), judged(TWO, errors=BAD)
