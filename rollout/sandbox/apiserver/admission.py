@@ -1,4 +1,5 @@
-"""What is decided before an object is looked at closely: does its namespace live, is its kind still welcome."""
+"""What is decided before an object is looked at closely: does its namespace live, is its kind still
+welcome."""
 
 from rollout.sandbox.apiserver.errors import ApiError, forbidden, not_found
 from rollout.sandbox.apiserver.resource import Object

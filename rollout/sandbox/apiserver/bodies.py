@@ -37,7 +37,10 @@ def unrecognized(served: Served, why: str, raw: bytes) -> ApiError:
 def check_is_object(served: Served, value: Any, raw: bytes) -> None:
     """Raise 400 unless a body is a JSON object that could be of the kind."""
     if not isinstance(value, dict):
-        into = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+        into = (
+            'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string '
+            '"json:\\"kind,omitempty\\"" }'
+        )
         raise unrecognized(
             served, f"json: cannot unmarshal {json_kind(value)} into Go value of type {into}", raw
         )
@@ -46,12 +49,14 @@ def check_is_object(served: Served, value: Any, raw: bytes) -> None:
 
 
 def check_kind(served: Served, value: Object) -> None:
-    """Raise 400 or 422 unless apiVersion and kind are those of the path; absent ones of built-in kinds are set."""
+    """Raise 400 or 422 unless apiVersion and kind are those of the path; absent ones of built-in kinds are
+    set."""
     version, kind = value.get("apiVersion", ""), value.get("kind", "")
     if served.custom:
         if version != served.api_version:
             raise bad_request(
-                f"the API version in the data ({version}) does not match the expected API version ({served.api_version})"
+                f"the API version in the data ({version}) does not match the expected API "
+                f"version ({served.api_version})"
             )
         if kind != served.kind:
             cause = Cause("FieldValueInvalid", f'Invalid value: "{kind}": must be {served.kind}', "kind")
@@ -62,7 +67,10 @@ def check_kind(served: Served, value: Object) -> None:
     if (value["apiVersion"], value["kind"]) != (served.api_version, served.kind):
         _decode_as_other(served, value)
         short = value["apiVersion"].rsplit("/", 1)[-1]
-        text = f'no kind "{value["kind"]}" is registered for version "{value["apiVersion"]}" in scheme "{SCHEME}"'
+        text = (
+            f'no kind "{value["kind"]}" is registered for version "{value["apiVersion"]}" in '
+            f'scheme "{SCHEME}"'
+        )
         raise not_handled(value["kind"], short, DecodeError(text), served.kind)
 
 
@@ -91,7 +99,7 @@ def decode(served: Served, value: Object, found: Findings) -> Object:
 
 def _decode_custom(served: Served, value: Object, found: Findings) -> Object:
     assert served.custom is not None
-    obj = plain_numbers(value)
+    obj: Object = plain_numbers(value)
     obj["metadata"] = decode_metadata(obj.get("metadata"), found)
     schema = served.custom.schema
     if not served.custom.preserve:

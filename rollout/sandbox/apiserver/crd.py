@@ -105,7 +105,7 @@ class Definitions:
         self.store.forget(storage)
 
     def _establish(self, obj: Object) -> None:
-        names = {key: value for key, value in obj["spec"]["names"].items()}
+        names = dict(obj["spec"]["names"])
         stamp = metadata.now()
         conditions = [
             _made("NamesAccepted", "NoConflicts", "no conflicts found", stamp),

@@ -75,7 +75,7 @@ _StringKeys.yaml_implicit_resolvers = {
 _StringKeys.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^[yYnN]$"), list("yYnN"))
 _StringKeys.add_constructor(
     "tag:yaml.org,2002:bool",
-    lambda loader, node: loader.construct_scalar(node).lower() in {"y", "yes", "true", "on"},
+    lambda _, node: str(node.value).lower() in {"y", "yes", "true", "on"},
 )
 
 
@@ -90,7 +90,8 @@ def parse_yaml(raw: bytes) -> Any:
 
 
 def _yaml_line(error: yaml.YAMLError) -> str:
-    """Where the parser gave up, counted as the original counts: the context's line, from 0 but for the scanner."""
+    """Where the parser gave up, counted as the original counts: the context's line, from 0 but for the
+    scanner."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return ""
     lines = [mark.line for mark in (error.context_mark, error.problem_mark) if mark is not None and mark.line]
@@ -288,7 +289,10 @@ def _decode_scalar(value: Any, shape: Shape, place: _Place) -> Any:
         )
     if shape.type == "integer" and isinstance(value, float):
         if value != int(value):
-            text = f"json: cannot unmarshal number {value} into Go struct field {place.owner}.{place.fields} of type {_go_type(shape)}"
+            text = (
+                f"json: cannot unmarshal number {value} into Go struct field "
+                f"{place.owner}.{place.fields} of type {_go_type(shape)}"
+            )
             raise DecodeError(text)
         return int(value)
     if shape.format == "byte":

@@ -80,11 +80,11 @@ def delete(writer: Writer, target: Target, options: DeleteOptions) -> tuple[Obje
     current = writer.current(target)
     _check_preconditions(target, current, options)
     obj = {**current.obj, "metadata": dict(current.obj["metadata"])}
-    if held := _begin(target, obj, options):
+    if _begin(target, obj, options):
         if obj == current.obj or options.dry_run:
             return (current.obj if obj == current.obj else obj), False
         return writer._put(target, obj), False
-    if not held and not options.dry_run:
+    if not options.dry_run:
         writer._remove(target, current.obj)
     if target.served.strategy.returns_deleted or target.served.kind in {"Namespace"}:
         return obj, True

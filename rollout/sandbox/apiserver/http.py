@@ -115,9 +115,7 @@ class Handler:
     def _group_known(self, named: Named) -> bool:
         group, version = named.resource.group, named.resource.version
         known = self.api.registry.groups()
-        if group in known and (version in known[group] or self._built_in(group)):
-            return True
-        return False
+        return group in known and (version in known[group] or self._built_in(group))
 
     def _built_in(self, group: str) -> bool:
         return any(s.group == group and s.custom is None for s in self.api.registry)
@@ -507,7 +505,10 @@ def check_options(query: Mapping[str, str], options: str) -> None:
         text = f'Unsupported value: ["{query["dryRun"]}"]: supported values: "All"'
         found.append(Cause("FieldValueNotSupported", text, "dryRun"))
     if query.get("fieldValidation", "") not in {"", "Ignore", "Warn", "Strict"}:
-        text = f'Unsupported value: "{query["fieldValidation"]}": supported values: "", "Ignore", "Strict", "Warn"'
+        text = (
+            f'Unsupported value: "{query["fieldValidation"]}": supported values: "", "Ignore", '
+            '"Strict", "Warn"'
+        )
         found.append(Cause("FieldValueNotSupported", text, "fieldValidation"))
     if found:
         raise invalid("meta.k8s.io", options, "", found)

@@ -1,7 +1,9 @@
 """The API without sockets: what the sandbox's controllers and tests use in-process.
 
-It runs the very verbs that HTTP runs (validation, defaulting, managed fields, finalizers, and RBAC for a named
-user), so a controller written against it would work over the wire. What comes back are copies: change them freely.
+It runs the very verbs that HTTP runs (validation, defaulting, managed fields, finalizers, and RBAC for a
+named
+user), so a controller written against it would work over the wire. What comes back are copies: change them
+freely.
 """
 
 import copy
@@ -52,7 +54,8 @@ def _locked(verb: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
 class LocalClient:
     """The API's verbs as coroutines, acting as one user (one of `system:masters` where none is named).
 
-    Every method raises `ApiError` (`errors.py`) with the HTTP `status` and `reason` that the wire would carry:
+    Every method raises `ApiError` (`errors.py`) with the HTTP `status` and `reason` that the wire would
+    carry:
     404 NotFound, 409 Conflict or AlreadyExists, 422 Invalid, 410 Expired (watch only), 403 Forbidden.
     """
 
@@ -177,10 +180,12 @@ class LocalClient:
         resource_version: str = "",
         grace_seconds: int | None = None,
     ) -> Object:
-        """DELETE: sets deletionTimestamp where finalizers or a pod's grace period hold the object, else removes it.
+        """DELETE: sets deletionTimestamp where finalizers or a pod's grace period hold the object, else
+        removes it.
 
         `uid` and `resource_version` are preconditions (409). Foreground and Orphan set the finalizers
-        `foregroundDeletion` and `orphan`, which the garbage collector takes off. A pod that runs on a node stays
+        `foregroundDeletion` and `orphan`, which the garbage collector takes off. A pod that runs on a node
+        stays
         with its deletionTimestamp until it is deleted with `grace_seconds=0`, as a kubelet does.
         """
         target = self._target(resource, namespace, name)
@@ -200,7 +205,8 @@ class LocalClient:
     ) -> AsyncIterator[WatchEvent]:
         """Events after the resourceVersion `since`; without one, ADDED for each present object first.
 
-        Ends by cancellation or when the server stops. Raises `ApiError` 410 where `since` is no longer kept: list
+        Ends by cancellation or when the server stops. Raises `ApiError` 410 where `since` is no longer
+        kept: list
         again.
         """
         with self.api.lock:

@@ -16,7 +16,6 @@ from rollout.sandbox.apiserver.ownership import (
     to_fields_v1,
 )
 from rollout.sandbox.apiserver.resource import Object
-
 from rollout.sandbox.apiserver.shape import ANY, Shape
 
 STRIPPED: frozenset[Path] = frozenset(
@@ -184,7 +183,8 @@ def _merge_list(live: list[Any], config: list[Any], shape: Shape) -> list[Any]:
 
 
 def prune(value: Any, shape: Shape, dropped: set[Path], kept: set[Path], path: Path = ()) -> Any:
-    """`value` without the paths in `dropped` that nobody in `kept` still owns; `kept` holds every prefix too."""
+    """`value` without the paths in `dropped` that nobody in `kept` still owns; `kept` holds every prefix
+    too."""
     if not granular(shape, value):
         return value
     prefixes = {p[: len(path) + 1] for p in dropped if len(p) > len(path) and p[: len(path)] == path}

@@ -4,12 +4,15 @@ import secrets
 import uuid
 from datetime import UTC, datetime
 
+import orjson
+
 from rollout.sandbox.apiserver import names
 from rollout.sandbox.apiserver.errors import Cause
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.served import Served
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+OWNER_ORDER = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 STANDARD_FINALIZERS = {"kubernetes", "orphan", "foregroundDeletion"}
 
 
@@ -102,10 +105,9 @@ def label_causes(labels: dict[str, str], path: str) -> list[Cause]:
     """What is wrong with labels."""
     found = []
     for key, value in labels.items():
-        for problem in names.qualified_name(key):
-            found.append(Cause("FieldValueInvalid", f'Invalid value: "{key}": {problem}', path))
-        for problem in names.label_value(value):
-            found.append(Cause("FieldValueInvalid", f'Invalid value: "{value}": {problem}', path))
+        held = [(key, problem) for problem in names.qualified_name(key)]
+        held += [(value, problem) for problem in names.label_value(value)]
+        found += [Cause("FieldValueInvalid", f'Invalid value: "{what}": {why}', path) for what, why in held]
     return found
 
 
@@ -136,22 +138,30 @@ def _owner_causes(owners: list[Object]) -> list[Cause]:
     controllers = [owner for owner in owners if owner.get("controller")]
     if len(controllers) > 1:
         first, second = (f"{item['kind']}/{item['name']}" for item in controllers[:2])
-        text = f'Only one reference can have Controller set to true. Found "true" in references for {first} and {second}'
-        found.append(Cause("FieldValueInvalid", f"Invalid value: {text}", "metadata.ownerReferences"))
+        text = (
+            'Only one reference can have Controller set to true. Found "true" in references for '
+            f"{first} and {second}"
+        )
+        shown = orjson.dumps(
+            [{key: item[key] for key in OWNER_ORDER if key in item} for item in owners]
+        ).decode()
+        found.append(
+            Cause("FieldValueInvalid", f"Invalid value: {shown}: {text}", "metadata.ownerReferences")
+        )
     return found
 
 
 def _finalizer_causes(finalizers: list[str], served: Served) -> list[Cause]:
     found = []
     for at, finalizer in enumerate(finalizers):
-        path = "metadata.finalizers" if served.custom else f"metadata.finalizers[{at}]"
-        for problem in names.qualified_name(finalizer):
-            found.append(
-                Cause("FieldValueInvalid", f'Invalid value: "{finalizer}": {problem}', "metadata.finalizers")
-            )
+        shown = f'Invalid value: "{finalizer}": '
+        found += [
+            Cause("FieldValueInvalid", shown + problem, "metadata.finalizers")
+            for problem in names.qualified_name(finalizer)
+        ]
         if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS and not served.custom:
             text = "name is neither a standard finalizer name nor is it fully qualified"
-            found.append(Cause("FieldValueInvalid", f'Invalid value: "{finalizer}": {text}', path))
+            found.append(Cause("FieldValueInvalid", shown + text, f"metadata.finalizers[{at}]"))
     return found
 
 
@@ -160,7 +170,8 @@ def finalizer_warnings(obj: Object, served: Served) -> list[str]:
     if served.custom is None:
         return []
     return [
-        f'metadata.finalizers: "{finalizer}": prefer a domain-qualified finalizer name to avoid accidental conflicts '
+        f'metadata.finalizers: "{finalizer}": prefer a domain-qualified finalizer name to '
+        "avoid accidental conflicts "
         "with other finalizer writers"
         for finalizer in obj["metadata"].get("finalizers") or ()
         if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS

@@ -36,9 +36,9 @@ def wanted(accept: str, *, custom: bool = False) -> Wanted:
             continue
         if not form:
             return Wanted(media, raw=media)
-        if params.get("g") == "meta.k8s.io" and params.get("v") in {"v1", "v1beta1"}:
-            if form in {"Table", "PartialObjectMetadata", "PartialObjectMetadataList"}:
-                return Wanted(media, form.removesuffix("List"), params["v"], media)
+        known = form in {"Table", "PartialObjectMetadata", "PartialObjectMetadataList"}
+        if known and params.get("g") == "meta.k8s.io" and params.get("v") in {"v1", "v1beta1"}:
+            return Wanted(media, form.removesuffix("List"), params["v"], media)
         if params.get("g") == "apidiscovery.k8s.io" and params.get("v") == "v2":
             return Wanted(media, form, "v2", media)
     raise not_acceptable(custom=custom)

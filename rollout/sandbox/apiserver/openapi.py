@@ -11,12 +11,14 @@ from rollout.sandbox.apiserver.served import Served
 from rollout.sandbox.apiserver.shape import OBJECT_META, Schema, definition_names, definitions
 
 API_VERSION = (
-    "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized "
+    "APIVersion defines the versioned schema of this representation of an object. Servers "
+    "should convert recognized "
     "schemas to the latest internal value, and may reject unrecognized values. More info: "
     "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources"
 )
 KIND = (
-    "Kind is a string value representing the REST resource this object represents. Servers may infer this from the "
+    "Kind is a string value representing the REST resource this object represents. Servers "
+    "may infer this from the "
     "endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: "
     "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds"
 )
@@ -111,7 +113,8 @@ def _parameter(name: str) -> Object:
 
 READ_TEXT = (
     "resourceVersion sets a constraint on what resource versions a request may be served from. See "
-    "https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions for details.\n\nDefaults to unset"
+    "https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions for "
+    "details.\n\nDefaults to unset"
 )
 
 

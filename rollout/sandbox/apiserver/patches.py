@@ -24,7 +24,8 @@ def json_patch(document: Any, operations: Any) -> Any:
     if not isinstance(operations, list):
         kind = "object" if isinstance(operations, dict) else "value"
         raise bad_request(
-            f"error decoding patch: json: cannot unmarshal {kind} into Go value of type []handlers.jsonPatchOp"
+            f"error decoding patch: json: cannot unmarshal {kind} into Go value of type "
+            "[]handlers.jsonPatchOp"
         )
     if len(operations) > 10000:
         text = f"The allowed maximum operations in a JSON patch is 10000, got {len(operations)}"

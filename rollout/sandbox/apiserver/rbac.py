@@ -123,7 +123,7 @@ def grants(rule: Object, ask: Ask) -> bool:
 
 
 def _covers(held: list[str] | None, wanted: str) -> bool:
-    return bool(held) and ("*" in held or wanted in held)
+    return held is not None and ("*" in held or wanted in held)
 
 
 def _covers_path(pattern: str, path: str) -> bool:

@@ -154,7 +154,8 @@ def check_match(query: dict[str, str], *, watch: bool) -> None:
 
 
 def list_page(store: Store, selection: Selection, query: dict[str, str]) -> Page:
-    """A list, or a page of one. Pages are of the version they began with only as long as nothing was deleted."""
+    """A list, or a page of one. Pages are of the version they began with only as long as nothing was
+    deleted."""
     check_match(query, watch=False)
     version, after = _list_version(query), ""
     limit = parse_count(query, "limit")
@@ -213,9 +214,12 @@ def _exact(store: Store, selection: Selection, version: int) -> list[Stored]:
 def _continue_too_old(store: Store, after: str) -> ApiError:
     """410 with a token that goes on from the present state."""
     error = gone(
-        "The provided continue parameter is too old to display a consistent list result. You can start a new list "
-        "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
-        "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
+        "The provided continue parameter is too old to display a consistent list result. You "
+        "can start a new list "
+        "without the continue parameter, or use the continue token in this response to "
+        "retrieve the remainder of the "
+        "results. Continuing with the provided token results in an inconsistent list - "
+        "objects that were created, "
         "modified, or deleted between the time the first chunk was returned and now may show up in the list."
     )
     error.continue_token = make_token(store.version, after)

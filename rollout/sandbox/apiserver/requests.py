@@ -32,8 +32,10 @@ class Request:
 class Fault:
     """What happens to a request instead of, or before, its answer.
 
-    `delay` seconds first; then `error` is answered, or the connection is cut (`cut`), or, where neither is set, the
-    request is served. `cut` with `after` serves the request and cuts the connection before the answer is sent.
+    `delay` seconds first; then `error` is answered, or the connection is cut (`cut`), or, where neither is
+    set, the
+    request is served. `cut` with `after` serves the request and cuts the connection before the answer is
+    sent.
     """
 
     delay: float = 0.0

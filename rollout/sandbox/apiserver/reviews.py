@@ -56,9 +56,9 @@ def _access(api: "Api", spec: Object, caller: Caller) -> Object:
         raise invalid(
             "authorization.k8s.io", "", "", [Cause("FieldValueInvalid", text, "spec.nonResourceAttributes")]
         )
-    if of_path is not None:
+    if of_resource is None and of_path is not None:
         ask = Ask(of_path.get("verb", ""), path=of_path.get("path", ""))
-    else:
+    elif of_resource is not None:
         ask = Ask(
             of_resource.get("verb", ""),
             of_resource.get("group", ""),

@@ -35,9 +35,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "indexOf": lambda held, item: held.index(item) if item in held else -1,
     "charAt": lambda text, at: text[at : at + 1],
     "join": lambda items, by="": by.join(items),
-    "sum": lambda items: sum(items),
+    "sum": sum,
     "isSorted": lambda items: list(items) == sorted(items),
-    "find": lambda text, pattern: (m := re.search(pattern, text)) and m.group() or "",
+    "find": lambda text, pattern: ((m := re.search(pattern, text)) and m.group()) or "",
     "findAll": lambda text, pattern: [m.group() for m in re.finditer(pattern, text)],
 }
 
@@ -53,7 +53,8 @@ def compiled(expression: str) -> Any:
 
 
 def evaluate(expression: str, variables: dict[str, Any]) -> Any:
-    """The value of an expression; raises `RuleError` where evaluation fails and 501 for a function not built."""
+    """The value of an expression; raises `RuleError` where evaluation fails and 501 for a function not
+    built."""
     context = cel.Context(variables=variables, functions=FUNCTIONS)
     try:
         return compiled(expression).execute(context)
@@ -68,7 +69,8 @@ def evaluate(expression: str, variables: dict[str, Any]) -> Any:
 
 
 def static_problem(expression: str, schema: Schema) -> str | None:
-    """What the types of the schema say against a rule, as far as this can be told: fields, and that it is a test."""
+    """What the types of the schema say against a rule, as far as this can be told: fields, and that it is a
+    test."""
     properties = schema.get("properties")
     if schema.get("type") != "object" or not properties or schema.get("x-kubernetes-preserve-unknown-fields"):
         return None

@@ -79,7 +79,8 @@ def update(writer: Writer, target: Target, body: Any, write: Write) -> Object:
     """PUT of a Scale."""
     if not isinstance(body, dict) or body.get("kind") != "Scale":
         raise bad_request(
-            'no kind is registered for the type v1.Scale in scheme "pkg/apiserver/customresource_handler.go:781"'
+            "no kind is registered for the type v1.Scale in scheme "
+            '"pkg/apiserver/customresource_handler.go:781"'
         )
     return _write(writer, target, writer.current(target), body, write)
 

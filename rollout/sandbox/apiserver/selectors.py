@@ -71,29 +71,29 @@ class _Parser:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
 
     def take(self) -> str:
-        token = self.peek()
+        sign = self.peek()
         self.at += 1
-        return token
+        return sign
 
     def parse(self) -> tuple[Requirement, ...]:
         found: list[Requirement] = []
         while True:
-            token = self.peek()
-            if token == "" and not found:
+            sign = self.peek()
+            if sign == "" and not found:
                 return ()
-            if token == "!" or _is_word(token):
+            if sign == "!" or _is_word(sign):
                 found.append(self.parsed_requirement())
-                token = self.peek()
-                if token == "":
+                sign = self.peek()
+                if sign == "":
                     return tuple(found)
-                if token != ",":
-                    raise SelectorError(f"found '{token}', expected: ',' or 'end of string'")
+                if sign != ",":
+                    raise SelectorError(f"found '{sign}', expected: ',' or 'end of string'")
                 self.take()
                 after = self.peek()
                 if not (after == "!" or _is_word(after)):
                     raise SelectorError(f"found '{after}', expected: identifier after ','")
             else:
-                raise SelectorError(f"found '{token}', expected: !, identifier, or 'end of string'")
+                raise SelectorError(f"found '{sign}', expected: !, identifier, or 'end of string'")
 
     def parsed_requirement(self) -> Requirement:
         """One requirement; what is wrong inside it is said to be so."""
@@ -111,63 +111,61 @@ class _Parser:
         if self.peek() in {"", ","}:
             return Requirement(key, "exists")
         operator = self.operator()
-        if operator in {"in", "notin"}:
-            values = self.values()
-        else:
-            values = (self.exact(),)
+        values = self.values() if operator in {"in", "notin"} else (self.exact(),)
         for value in values:
             if operator in {"gt", "lt"}:
                 if not _is_int(value):
                     raise SelectorError(
-                        f"values[0]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
+                        f"values[0]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, "
+                        "the value must be an integer"
                     )
             elif problems := names.label_value(value):
                 raise SelectorError(f'values[0][{key}]: Invalid value: "{value}": {problems[0]}')
         return Requirement(key, operator, values)
 
     def key(self) -> str:
-        token = self.take()
-        if not _is_word(token):
-            raise SelectorError(f"found '{token}', expected: identifier")
-        if problems := names.qualified_name(token):
-            raise SelectorError(f'key: Invalid value: "{token}": {"; ".join(problems)}')
-        return token
+        sign = self.take()
+        if not _is_word(sign):
+            raise SelectorError(f"found '{sign}', expected: identifier")
+        if problems := names.qualified_name(sign):
+            raise SelectorError(f'key: Invalid value: "{sign}": {"; ".join(problems)}')
+        return sign
 
     def operator(self) -> str:
-        token = self.take()
+        sign = self.take()
         known = {"=": "=", "==": "=", "!=": "!=", "in": "in", "notin": "notin", ">": "gt", "<": "lt"}
-        if token not in known:
-            raise SelectorError(f"found '{token}', expected: in, notin, =, ==, !=, gt, lt")
-        return known[token]
+        if sign not in known:
+            raise SelectorError(f"found '{sign}', expected: in, notin, =, ==, !=, gt, lt")
+        return known[sign]
 
     def values(self) -> tuple[str, ...]:
-        if (token := self.take()) != "(":
-            raise SelectorError(f"found '{token}' expected: '('")
+        if (sign := self.take()) != "(":
+            raise SelectorError(f"found '{sign}' expected: '('")
         found: list[str] = []
         while True:
-            token = self.take()
-            if token == ")":
+            sign = self.take()
+            if sign == ")":
                 return tuple(found or ("",))
-            if token == ",":
+            if sign == ",":
                 if not found or self.tokens[self.at - 2] == ",":
                     found.append("")
                 continue
-            if not _is_word(token):
-                raise SelectorError(f"found '{token}', expected: ',', ')' or identifier")
-            found.append(token)
+            if not _is_word(sign):
+                raise SelectorError(f"found '{sign}', expected: ',', ')' or identifier")
+            found.append(sign)
 
     def exact(self) -> str:
-        token = self.peek()
-        if token in {"", ","}:
+        sign = self.peek()
+        if sign in {"", ","}:
             return ""
         self.take()
-        if not _is_word(token):
-            raise SelectorError(f"found '{token}', expected: identifier")
-        return token
+        if not _is_word(sign):
+            raise SelectorError(f"found '{sign}', expected: identifier")
+        return sign
 
 
-def _is_word(token: str) -> bool:
-    return bool(token) and token not in {"==", "!=", "=", "!", "<", ">", "(", ")", ","}
+def _is_word(sign: str) -> bool:
+    return bool(sign) and sign not in {"==", "!=", "=", "!", "<", ">", "(", ")", ","}
 
 
 def parse_labels(text: str) -> tuple[Requirement, ...]:
@@ -184,7 +182,8 @@ def match_labels(requirements: tuple[Requirement, ...], obj: Object) -> bool:
 
 
 def matches_selector(selector: Object | None, labels: Labels) -> bool:
-    """Whether labels fulfil a LabelSelector object (`matchLabels`, `matchExpressions`); an absent one never does."""
+    """Whether labels fulfil a LabelSelector object (`matchLabels`, `matchExpressions`); an absent one never
+    does."""
     if selector is None:
         return False
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):

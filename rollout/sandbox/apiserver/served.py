@@ -36,8 +36,10 @@ def _accept(_new: Object, _old: Object | None) -> list[Cause]:
 class Strategy:
     """What a kind does to its objects beyond what all kinds do.
 
-    `default` fills in an object (after decoding), `prepare` sets what the server owns (`old` is None on creation),
-    `validate` names what is wrong. `generation`: metadata.generation counts changes outside metadata and status.
+    `default` fills in an object (after decoding), `prepare` sets what the server owns (`old` is None on
+    creation),
+    `validate` names what is wrong. `generation`: metadata.generation counts changes outside metadata and
+    status.
     """
 
     default: Default = _keep

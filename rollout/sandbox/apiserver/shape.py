@@ -1,4 +1,5 @@
-"""Shapes: schemas compiled for walking beside an object (decoding, pruning, strategic merge, field ownership)."""
+"""Shapes: schemas compiled for walking beside an object (decoding, pruning, strategic merge, field
+ownership)."""
 
 from __future__ import annotations
 
@@ -123,12 +124,17 @@ def _compile(schema: Schema) -> Shape:
     return shape
 
 
-SPECIAL = {"RawExtension": "object", "JSON": "", "JSONSchemaPropsOrBool": "", "JSONSchemaPropsOrArray": ""}
+SPECIAL: dict[str, str] = {
+    "RawExtension": "object",
+    "JSON": "",
+    "JSONSchemaPropsOrBool": "",
+    "JSONSchemaPropsOrArray": "",
+}
 
 
 def _fill(shape: Shape, schema: Schema, name: str) -> None:
     shape.name = name
-    shape.type = SPECIAL.get(name, schema.get("type", ""))
+    shape.type = SPECIAL[name] if name in SPECIAL else schema.get("type", "")  # noqa: SIM401 mypy sees a str so
     shape.format = schema.get("format", "")
     shape.required = frozenset(schema.get("required", ()))
     shape.int_or_string = shape.format == "int-or-string" or schema.get("x-kubernetes-int-or-string", False)

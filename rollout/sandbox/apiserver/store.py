@@ -49,7 +49,8 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change: `before` is None for a creation; `after` of a deletion is the last state with the version it went at."""
+    """A change: `before` is None for a creation; `after` of a deletion is the last state with the version
+    it went at."""
 
     version: int
     key: Key
@@ -105,11 +106,11 @@ class Watcher:
         self.closed = True
         self.wake()
 
-    async def take(self, timeout: float | None) -> list[Change]:
-        """What has come, after at most `timeout` seconds; empty when closed or nothing came."""
+    async def take(self, within: float | None) -> list[Change]:
+        """What has come, after at most `within` seconds; empty when closed or nothing came."""
         if not self.queue and not self.closed:
             try:
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(within):
                     await self.ready.wait()
             except TimeoutError:
                 return []
@@ -130,7 +131,8 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 class Store:
     """Objects by storage (group, plural) and key (namespace, name); every write has the next version.
 
-    Versions begin at the epoch in milliseconds, so that they grow over restarts too and clients that remember an
+    Versions begin at the epoch in milliseconds, so that they grow over restarts too and clients that
+    remember an
     older one are told to list again.
     """
 
@@ -153,7 +155,8 @@ class Store:
         return [held[key] for key in sorted(keys)]
 
     def put(self, storage: Storage, key: Key, obj: Object) -> Stored:
-        """Store `obj` (which must not be changed afterwards) as the next version; its resourceVersion is set."""
+        """Store `obj` (which must not be changed afterwards) as the next version; its resourceVersion is
+        set."""
         before = self.get(storage, key)
         stored = self._next(obj)
         self.objects.setdefault(storage, {})[key] = stored

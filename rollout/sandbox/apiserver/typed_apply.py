@@ -96,7 +96,10 @@ def _check_list(
             optional = {"protocol"} if builtin else set()
             if set(missing) - optional:
                 keys = [key for key in missing if key not in optional]
-                text = f'associative list with keys has an element that omits key field "{keys[0]}" (and doesn\'t have default value)'
+                text = (
+                    f'associative list with keys has an element that omits key field "{keys[0]}" '
+                    "(and doesn't have default value)"
+                )
                 problems.append(f"{readable(path)}: element {index}: {text}")
                 continue
         step = list_step(shape, item, index)

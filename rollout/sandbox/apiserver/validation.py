@@ -1,4 +1,5 @@
-"""Validation of custom resources by their structural schema, with the texts of the original and ratcheting."""
+"""Validation of custom resources by their structural schema, with the texts of the original and
+ratcheting."""
 
 import ipaddress
 import re
@@ -51,7 +52,8 @@ def required(path: str) -> Cause:
 
 
 def validate(value: Any, schema: Schema, path: str = "", old: Any = NONE) -> list[Cause]:
-    """What the schema says against a value; values that did not change from `old` are not looked at (ratcheting)."""
+    """What the schema says against a value; values that did not change from `old` are not looked at
+    (ratcheting)."""
     if old is not NONE and old == value:
         return []
     if value is None and schema.get("nullable"):
@@ -133,7 +135,10 @@ PATTERNS = {
     "uuid5": UUID,
     "email": r"[^@\s]+@[^@\s]+",
     "byte": r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?",
-    "duration": r"[-+]?((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+|0|(\d+ *(ns|us|ms|s|m|h|d|w|[a-z]*(second|minute|hour|day|week)s?))",
+    "duration": (
+        r"[-+]?((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+|0|(\d+ "
+        r"*(ns|us|ms|s|m|h|d|w|[a-z]*(second|minute|hour|day|week)s?))"
+    ),
     "hostname": r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*",
 }
 

@@ -83,9 +83,6 @@ class Writer:
         if meta.get("namespace", namespace) != namespace and meta.get("namespace"):
             text = "the namespace of the provided object does not match the namespace sent on the request"
             raise bad_request(text)
-        if meta.get("resourceVersion"):
-            if served.custom is None or meta["resourceVersion"] != "0":
-                pass
         return self._create(served, namespace, obj, write, None)
 
     def _create(
@@ -223,7 +220,8 @@ class Writer:
         meta = obj["metadata"]
         if not meta.get("name"):
             raise bad_request(
-                f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
+                f"the name of the object ({target.name} based on URL) was undeterminable: "
+                "name must be provided"
             )
         if meta["name"] != target.name:
             raise bad_request(
@@ -242,7 +240,10 @@ class Writer:
                     Cause("FieldValueInvalid", f'Invalid value: "{uid}": field is immutable', "metadata.uid")
                 ] * 2
                 raise invalid(served.group, served.kind, target.name, found)
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {current.obj['metadata']['uid']}"
+            why = (
+                f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
+                f"{current.obj['metadata']['uid']}"
+            )
             raise conflict(served.group, served.plural, target.name, why)
         version = meta.get("resourceVersion")
         if version and version != current.obj["metadata"]["resourceVersion"]:
@@ -383,16 +384,19 @@ class Writer:
         if (version, kind) != (served.api_version, served.kind):
             group, _, short = version.rpartition("/")
             raise bad_request(f"invalid object type: {group}/{short}, Kind={kind}")
-        config = {**config, "metadata": dict(config.get("metadata") or {})}
-        if "managedFields" in config["metadata"] and config["metadata"]["managedFields"] is not None:
+        named: Object = {**config, "metadata": dict(config.get("metadata") or {})}
+        if named["metadata"].get("managedFields") is not None:
             raise bad_request("metadata.managedFields must be nil")
-        self._check_names(target, config)
-        return config
+        self._check_names(target, named)
+        return named
 
     def _apply_new(self, target: Target, config: Object, write: Write, manager: managed.Manager) -> Object:
         served, meta = target.served, config["metadata"]
         if meta.get("uid"):
-            why = f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
+            why = (
+                f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing "
+                "object was found"
+            )
             raise conflict(served.group, served.plural, target.name, why)
         live = {"apiVersion": served.api_version, "kind": served.kind, "metadata": {}}
         merged, entries = managed.applied(live, config, [], served.shape, manager)
@@ -456,7 +460,8 @@ ENTRY_ORDER = ("manager", "operation", "apiVersion", "time", "fieldsType", "fiel
 
 
 def shown_json(value: Object, *, sort_metadata: bool) -> str:
-    """An object as a refusal shows it: keys sorted, but metadata of built-in kinds in the order of its type."""
+    """An object as a refusal shows it: keys sorted, but metadata of built-in kinds in the order of its
+    type."""
     if not sort_metadata:
         meta = value["metadata"]
         ordered = {key: meta[key] for key in META_ORDER if key in meta}

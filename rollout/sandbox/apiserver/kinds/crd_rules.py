@@ -49,7 +49,10 @@ def validate(new: Object, old: Object | None) -> list[Cause]:
     if spec.get("scope") not in {"Cluster", "Namespaced"}:
         found.append(unsupported("spec.scope", spec.get("scope", ""), ("Cluster", "Namespaced")))
     if spec.get("preserveUnknownFields"):
-        text = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
+        text = (
+            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in "
+            "spec.versions[*].schema instead"
+        )
         found.append(bad("spec.preserveUnknownFields", True, text))  # noqa: FBT003 the value as it stands
     found += _versions(spec, new.get("status") or {})
     versions = spec.get("versions") or []
@@ -144,10 +147,10 @@ def schema_causes(schema: Object, path: str, *, root: bool = False, nested: bool
     if schema.get("uniqueItems"):
         text = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
         found.append(forbidden(f"{path}.uniqueItems", text))
-    if isinstance(schema.get("additionalProperties"), (dict, bool)) and schema.get("properties"):
-        if schema["additionalProperties"] is not False:
-            text = "additionalProperties and properties are mutual exclusive"
-            found.append(forbidden(f"{path}.additionalProperties", text))
+    extra = schema.get("additionalProperties")
+    if (isinstance(extra, dict) or extra is True) and schema.get("properties"):
+        text = "additionalProperties and properties are mutual exclusive"
+        found.append(forbidden(f"{path}.additionalProperties", text))
     found += _pattern(schema, path)
     found += _list_type(schema, path)
     if "default" in schema and not nested:
@@ -200,7 +203,10 @@ def _list_type(schema: Object, path: str) -> list[Cause]:
             text = "entries must all be names of item properties"
             found.append(bad(f"{path}.x-kubernetes-list-map-keys[{at}]", key, text))
         elif key not in items.get("required", ()) and "default" not in held:
-            text = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property"
+            text = (
+                "this property is in x-kubernetes-list-map-keys, so it must have a default or be "
+                "a required property"
+            )
             found.append(required(f"{path}.items.properties[{key}].default", text))
     return found
 

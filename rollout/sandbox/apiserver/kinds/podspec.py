@@ -159,7 +159,10 @@ def _resource_causes(resources: Object, path: str) -> list[Cause]:
     for kind, held in (("limits", limits), ("requests", requests)):
         for name, value in held.items():
             if amount(value) is None:
-                text = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+                text = (
+                    "quantities must match the regular expression "
+                    "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+                )
                 found.append(bad(f"{path}.{kind}[{name}]", value, text))
     for name, value in requests.items():
         most, least = amount(limits.get(name, "")), amount(value)

@@ -25,7 +25,5 @@ def amount(text: object) -> Decimal | None:
         return None
     number, suffix = Decimal(matched.group(1)), matched.group(2) or ""
     if suffix in BINARY:
-        return number * 2 ** BINARY[suffix]
-    if suffix in SUFFIXES:
-        return number * Decimal(10) ** SUFFIXES[suffix]
-    return number * Decimal(10) ** int(suffix[1:])
+        return number * Decimal(2 ** BINARY[suffix])
+    return number.scaleb(SUFFIXES[suffix] if suffix in SUFFIXES else int(suffix[1:]))

@@ -10,7 +10,11 @@ TYPES = ("FQDN", "IPv4", "IPv6")
 
 
 def default(obj: Object) -> None:
-    """Port names and protocols."""
+    """Port names and protocols; lists that are empty show as null, and each endpoint has conditions."""
+    for key in ("endpoints", "ports"):
+        obj[key] = obj.get(key) or None
+    for endpoint in obj["endpoints"] or ():
+        endpoint.setdefault("conditions", {})
     for port in obj.get("ports") or ():
         port.setdefault("name", "")
         port.setdefault("protocol", "TCP")
@@ -30,6 +34,8 @@ def validate(new: Object, old: Object | None) -> list[Cause]:
         found.append(required("addressType"))
     elif kind not in TYPES:
         found.append(unsupported("addressType", kind, TYPES))
+    if old is not None and kind != old.get("addressType"):
+        return [*found, immutable("addressType", kind)]
     for at, endpoint in enumerate(new.get("endpoints") or ()):
         found += _addresses(endpoint.get("addresses") or [], f"endpoints[{at}].addresses", kind)
     seen: set[str] = set()
@@ -37,8 +43,6 @@ def validate(new: Object, old: Object | None) -> list[Cause]:
         if port["name"] in seen:
             found.append(duplicate(f"ports[{at}].name", port["name"]))
         seen.add(port["name"])
-    if old is not None and kind != old.get("addressType"):
-        found.append(immutable("addressType", kind))
     return found
 
 
@@ -47,10 +51,13 @@ def _addresses(addresses: list[str], path: str, kind: str) -> list[Cause]:
         return [required(path, "must contain at least 1 address")]
     found = []
     for at, address in enumerate(addresses):
-        if kind == "IPv4" and not _is(address, 4):
-            found.append(bad(f"{path}[{at}]", address, "must be a valid IPv4 address"))
-        elif kind == "IPv6" and not _is(address, 6):
-            found.append(bad(f"{path}[{at}]", address, "must be a valid IPv6 address"))
+        if kind not in {"IPv4", "IPv6"}:
+            continue
+        if not (_is(address, 4) or _is(address, 6)):
+            text = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+            found.append(bad(f"{path}[{at}]", address, text))
+        elif not _is(address, int(kind[-1])):
+            found.append(bad(f"{path}[{at}]", address, f"must be an {kind} address"))
     return found
 
 

@@ -13,9 +13,10 @@ from rollout.sandbox.apiserver.kinds import (
     slices,
     workloads,
 )
+from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.served import Default, Strategy
 
-SPEC = {"spec": {}, "status": {}}
+SPEC: Object = {"spec": {}, "status": {}}
 
 
 def _workload(default: Default, status: dict[str, int]) -> Strategy:
