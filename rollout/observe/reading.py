@@ -94,11 +94,13 @@ def read_source(annotations: Mapping[str, str]) -> SourceStatus | None:
     """Where the manifest came from, as the Git applier noted it."""
     try:
         told = json.loads(annotations[SOURCE_ANNOTATION])
+        commit, branch = str(told.get("commit", "")), str(told.get("branch", ""))
         return SourceStatus(
             git_source=str(told.get("gitSource", "")),
-            commit=str(told.get("commit", "")),
+            commit=commit,
             path=str(told.get("path", "")),
-            branch=str(told.get("branch", "")),
+            branch=branch,
+            revision=f"{branch}@{commit[:7]}",
             subject=str(told.get("subject", ""))[:200],
         )
     except (KeyError, ValueError, AttributeError):

@@ -28,6 +28,7 @@ def described(facts: Facts, status: RolloutStatus, signal: Signal | None) -> Rol
             "observed_generation": facts.observed.generation,
             "source": status.source or facts.observed.source,
             "controller_pause": bool(status.pause_conditions),
+            "step": _step(facts, status) if facts.steps and status.stage in UNDER_WAY else "",
             "canary": status.canary.model_copy(update={"weights": _weights(facts, status)}),
             **_evidence(facts, status),
             **_counts(facts, status),
