@@ -199,6 +199,8 @@ class HistoryEntry(Model):
     verdict: Verdict
     reason: str = ""
     top_weight: int = 0
+    decided_at: datetime | None = None
+    """When what decided was seen: the scrape, or the intent; None where neither did."""
     at: datetime
 
 

@@ -1,6 +1,7 @@
 """What is remembered of a signal: the status after it. The stage itself comes from the table alone."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from rollout.api.status import CanaryStatus, PauseCondition, PauseReason, RolloutStatus, Stage, Verdict
@@ -146,8 +147,21 @@ def _refuse(facts: Facts, status: RolloutStatus, signal: Signal) -> Changes:
         "verdict": verdict,
         "verdict_reason": reason,
         "refused": history.refusing(facts, status, verdict, reason),
-        "history": history.entered(facts, status, verdict, reason),
+        "history": history.entered(
+            facts, status, verdict, reason, decided_at=_decided_at(facts, status, signal)
+        ),
     }
+
+
+def _decided_at(facts: Facts, status: RolloutStatus, signal: Signal) -> datetime | None:
+    """The scrape or the intent that decided."""
+    match signal:
+        case Signal.REGRESSION:
+            return facts.evidence.decided_at
+        case Signal.ABORTED:
+            return status.intent.set_at if status.intent and status.intent.action == "abort" else None
+        case _:
+            return None
 
 
 def _why(facts: Facts, status: RolloutStatus, signal: Signal) -> str:

@@ -1,5 +1,7 @@
 """What is remembered of revisions: what became of each, and which attempts are refused (invariant I7)."""
 
+from datetime import datetime
+
 from rollout.api.status import (
     HISTORY_LIMIT,
     REFUSED_LIMIT,
@@ -34,7 +36,12 @@ def refused(status: RolloutStatus, attempt: str) -> RefusedAttempt | None:
 
 
 def entered(
-    facts: Facts, status: RolloutStatus, verdict: Verdict, reason: str, revision: str = ""
+    facts: Facts,
+    status: RolloutStatus,
+    verdict: Verdict,
+    reason: str,
+    revision: str = "",
+    decided_at: datetime | None = None,
 ) -> tuple[HistoryEntry, ...]:
     """History with an entry for the revision under way, or for `revision` as the present commit has it."""
     named = revision or status.current_pod_hash
@@ -50,6 +57,7 @@ def entered(
         verdict=verdict,
         reason=reason,
         top_weight=status.top_weight,
+        decided_at=decided_at,
         at=facts.now,
     )
     return (*status.history, entry)[-HISTORY_LIMIT:]
