@@ -1,119 +1,137 @@
-"""The data plane: a real Traefik that follows the Gateway API objects of the embedded API server."""
+"""Traefik as the data plane: it watches the Gateway API on the embedded server and routes to the pods."""
 
 import asyncio
+import socket
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import aiohttp
+import yaml
 
 from rollout.sandbox import processes
 from rollout.sandbox.install import find_traefik
-from rollout.sandbox.ports import free_port
-from rollout.sandbox.prometheus import Cluster
+from rollout.sandbox.processes import Child, PortTakenError, ProcessFailedError
 
 NAMESPACE = "gateway"
 GATEWAY = "sandbox"
-READY_SECONDS = 60
-STOP_SECONDS = 5
-BUCKETS = "0.005,0.01,0.025,0.05,0.1,0.2,0.3,0.5,1,2,5"
+GATEWAY_CLASS = "traefik"
+USER = "system:serviceaccount:gateway:traefik"
+BUCKETS = "0.005,0.01,0.025,0.05,0.1,0.2,0.3,0.5,1,2.5,5"
+THROTTLE = "100ms"
+"""Between two changes of the configuration: the default of 2 s would be most of a rollback's latency."""
+READY_S = 30.0
+MANIFESTS = Path(__file__).with_name("gateway")
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at 127.0.0.1 now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def crds() -> list[dict[str, object]]:
+    """The Gateway API's CustomResourceDefinitions, as far as the sandbox needs them."""
+    return list(yaml.load(MANIFESTS.joinpath("crds.yaml").read_text(), yaml.CSafeLoader)["items"])
+
+
+def gateway(port: int) -> list[dict[str, object]]:
+    """The namespace, class, Gateway and role of the data plane; the listener's port is Traefik's own."""
+    text = MANIFESTS.joinpath("gateway.yaml").read_text().replace("LISTENER_PORT", str(port))
+    return list(yaml.load_all(text, yaml.CSafeLoader))
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAccess:
+    """How a process reaches the API server: its URL, a token, and the authority's certificate."""
+
+    url: str
+    token: str
+    ca: Path
 
 
 class Traefik:
-    """One Traefik process; `port` is the entry point, which the Gateway's listener must name."""
+    """A Traefik process: `url` is the proxy's, `metrics_address` its `/metrics`."""
 
-    def __init__(self, folder: Path, cluster: Cluster) -> None:
-        self._folder = folder
-        self._cluster = cluster
-        self._child: processes.Child | None = None
-        self.port = free_port()
-        self._admin_port = free_port()
+    def __init__(self, child: Child, port: int, metrics_port: int) -> None:
+        self.child = child
+        self.port = port
+        self.metrics_port = metrics_port
 
     @property
     def url(self) -> str:
-        """Where requests go in."""
+        """Where users send their requests."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def metrics_target(self) -> str:
-        """Where its own metrics are, for a scrape configuration."""
-        return f"127.0.0.1:{self._admin_port}"
-
-    async def start(self) -> None:
-        """Start it and wait until it answers.
-
-        Raises:
-            ProcessFailedError: it ended; the message holds its log.
-        """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._child = await processes.start(
-            "traefik", [str(find_traefik()), *self._flags()], log=self._folder / "traefik.log"
-        )
-        await self._answers()
+    def metrics_address(self) -> str:
+        """Address and port of its metrics."""
+        return f"127.0.0.1:{self.metrics_port}"
 
     async def stop(self) -> None:
         """End it."""
-        if self._child is not None:
-            await self._child.stop(STOP_SECONDS)
-
-    def _flags(self) -> list[str]:
-        gateway = "--providers.kubernetesgateway"
-        return [
-            f"{gateway}=true",
-            f"{gateway}.endpoint={self._cluster.url}",
-            f"{gateway}.token={self._cluster.token_file.read_text()}",
-            f"{gateway}.certauthfilepath={self._cluster.ca_file}",
-            # 2 s by default: a change of weights would be felt up to that late.
-            "--providers.providersthrottleduration=100ms",
-            f"--entrypoints.web.address=127.0.0.1:{self.port}",
-            f"--entrypoints.traefik.address=127.0.0.1:{self._admin_port}",
-            "--ping=true",
-            "--metrics.prometheus=true",
-            "--metrics.prometheus.addrouterslabels=true",
-            f"--metrics.prometheus.buckets={BUCKETS}",
-            "--global.checknewversion=false",
-            "--global.sendanonymoususage=false",
-            "--log.level=WARN",
-        ]
-
-    async def _answers(self) -> None:
-        assert self._child is not None
-        async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as session:
-            while True:
-                if not self._child.running:
-                    raise processes.ProcessFailedError(f"traefik ended: {self._child.tail()}")
-                try:
-                    async with session.get(f"http://{self.metrics_target}/ping") as answer:
-                        if answer.status == 200:
-                            return
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.05)
+        await self.child.stop(2.0)
 
 
-def objects(port: int) -> list[dict[str, Any]]:
-    """GatewayClass and Gateway through which all routes of the sandbox go."""
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-        {
-            "apiVersion": "gateway.networking.k8s.io/v1",
-            "kind": "GatewayClass",
-            "metadata": {"name": "traefik"},
-            "spec": {"controllerName": "traefik.io/gateway-controller"},
-        },
-        {
-            "apiVersion": "gateway.networking.k8s.io/v1",
-            "kind": "Gateway",
-            "metadata": {"name": GATEWAY, "namespace": NAMESPACE},
-            "spec": {
-                "gatewayClassName": "traefik",
-                "listeners": [
-                    {
-                        "name": "web",
-                        "port": port,
-                        "protocol": "HTTP",
-                        "allowedRoutes": {"namespaces": {"from": "All"}},
-                    }
-                ],
-            },
-        },
-    ]
+async def start(server: ApiAccess, folder: Path, port: int) -> Traefik:
+    """Start Traefik with the proxy on `port`, and wait until it answers.
+
+    Raises PortTakenError, and ProcessFailedError with its log.
+    """
+    metrics = free_port()
+    flags = {
+        "providers.kubernetesgateway": "true",
+        "providers.kubernetesgateway.endpoint": server.url,
+        "providers.kubernetesgateway.token": server.token,
+        "providers.kubernetesgateway.certauthfilepath": str(server.ca),
+        "providers.providersthrottleduration": THROTTLE,
+        "entrypoints.web.address": f"127.0.0.1:{port}",
+        "entrypoints.traefik.address": f"127.0.0.1:{metrics}",
+        "api.insecure": "true",
+        "ping": "true",
+        "metrics.prometheus": "true",
+        "metrics.prometheus.addrouterslabels": "true",
+        "metrics.prometheus.buckets": BUCKETS,
+        "global.checknewversion": "false",
+        "global.sendanonymoususage": "false",
+        "log.level": "INFO",
+    }
+    command = [str(find_traefik()), *(f"--{name}={value}" for name, value in flags.items())]
+    child = await processes.start("traefik", command, log=folder / "traefik.log", env={"HOME": str(folder)})
+    await answering(child, f"http://127.0.0.1:{metrics}/ping", READY_S)
+    return Traefik(child, port, metrics)
+
+
+async def answering(child: Child, url: str, timeout_s: float) -> None:
+    """Wait until `url` answers 200. Raises ProcessFailedError where the child ends or time is over."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not await _ok(url):
+                if not child.running:
+                    raise _failure(child)
+                await asyncio.sleep(0.03)
+    except TimeoutError:
+        await child.stop(0.5)
+        raise ProcessFailedError(f"{child.name} did not answer in {timeout_s} s: {child.tail()}") from None
+
+
+def _failure(child: Child) -> ProcessFailedError:
+    log = child.tail()
+    kind = PortTakenError if "address already in use" in log else ProcessFailedError
+    return kind(f"{child.name} ended: {log}")
+
+
+async def _ok(url: str) -> bool:
+    rest = url.removeprefix("http://")
+    address, _, path = rest.partition("/")
+    host, _, port = address.partition(":")
+    try:
+        reader, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    try:
+        writer.write(f"GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
+        return b" 200 " in await reader.readline()
+    except OSError:
+        return False
+    finally:
+        writer.close()

@@ -20,6 +20,10 @@ class ProcessFailedError(Exception):
     """A child of the sandbox ended before it was ready; the message holds the end of its log."""
 
 
+class PortTakenError(ProcessFailedError):
+    """Somebody else listens on the port that was free a moment ago; try another."""
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return our environment without what would point a child at another cluster."""
     return {k: v for k, v in os.environ.items() if k not in QUIET_ENV} | dict(extra or {})

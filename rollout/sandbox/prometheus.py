@@ -1,125 +1,109 @@
-"""Prometheus on the sandbox's pods and proxy: one scrape a second, found through the API server."""
+"""Prometheus with a scrape each second: the pods by discovery from the embedded server, and the proxy.
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+Metric and label names: every label of a pod is mapped (`rollouts-pod-template-hash` becomes
+`rollouts_pod_template_hash`, `app` stays `app`), beside `namespace`, `pod`, `container` and `phase`. New
+targets appear up to 5 s late whatever the interval, and `up` is 0 for some seconds after a pod's end.
+"""
+
+import os
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import yaml
 
 from rollout.sandbox import processes
+from rollout.sandbox.dataplane import answering, free_port
 from rollout.sandbox.install import ensure_prometheus
-from rollout.sandbox.ports import free_port
+from rollout.sandbox.processes import Child, PortTakenError
 
-SCRAPE_SECONDS = 1
-READY_SECONDS = 60
-STOP_SECONDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Where pods are found, and as whom."""
-
-    url: str
-    ca_file: Path
-    token_file: Path
+INTERVAL = "1s"
+TIMEOUT = "900ms"
+RETENTION = "2h"
+READY_S = 30.0
+_POD = "__meta_kubernetes_pod_"
 
 
-class Prometheus:
-    """One Prometheus process; its data lies in `folder` and goes with it."""
-
-    def __init__(self, folder: Path, cluster: Cluster, extra_targets: Sequence[str] = ()) -> None:
-        self._folder = folder
-        self._cluster = cluster
-        self._extra_targets = tuple(extra_targets)
-        self._child: processes.Child | None = None
-        self._port = 0
-
-    @property
-    def url(self) -> str:
-        """Where its API is; the same after a restart."""
-        return f"http://127.0.0.1:{self._port}"
-
-    async def start(self) -> None:
-        """Start it and wait until it answers.
-
-        Raises:
-            ProcessFailedError: it ended; the message holds its log.
-        """
-        program = await asyncio.to_thread(ensure_prometheus)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        config = self._folder / "prometheus.yml"
-        config.write_text(yaml.safe_dump(configuration(self._cluster, self._extra_targets)))
-        self._port = self._port or free_port()
-        self._child = await processes.start(
-            "prometheus",
-            [
-                str(program),
-                f"--config.file={config}",
-                f"--storage.tsdb.path={self._folder / 'data'}",
-                "--storage.tsdb.retention.time=1h",
-                f"--web.listen-address=127.0.0.1:{self._port}",
-                "--log.level=warn",
-            ],
-            log=self._folder / "prometheus.log",
-        )
-        await self._answers()
-
-    async def stop(self) -> None:
-        """End it."""
-        if self._child is not None:
-            await self._child.stop(STOP_SECONDS)
-
-    async def _answers(self) -> None:
-        assert self._child is not None
-        async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession() as session:
-            while True:
-                if not self._child.running:
-                    raise processes.ProcessFailedError(f"prometheus ended: {self._child.tail()}")
-                try:
-                    async with session.get(f"{self.url}/-/ready") as answer:
-                        if answer.status == 200:
-                            return
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.05)
-
-
-def configuration(cluster: Cluster, extra_targets: Sequence[str]) -> dict[str, Any]:
-    """The configuration file: pods by service discovery with their labels, and whoever else is named."""
-    return {
-        "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": "900ms"},
-        "scrape_configs": [
-            {
-                "job_name": "pods",
-                "kubernetes_sd_configs": [
-                    {
-                        "role": "pod",
-                        "api_server": cluster.url,
-                        "tls_config": {"ca_file": str(cluster.ca_file)},
-                        "authorization": {"credentials_file": str(cluster.token_file)},
-                    }
-                ],
-                "relabel_configs": _pod_labels(),
-            },
-            {"job_name": "proxy", "static_configs": [{"targets": list(extra_targets)}]},
+def configuration(targets: Path, traefik: str | None) -> dict[str, Any]:
+    """The configuration file, as a value: pods by a file of targets, and the proxy."""
+    pods: dict[str, Any] = {
+        "job_name": "pods",
+        "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "1s"}],
+        "relabel_configs": [
+            {"source_labels": [f"{_POD}phase"], "regex": "Pending|Succeeded|Failed", "action": "drop"},
+            {"source_labels": [f"{_POD}container_image"], "regex": "(.*/)?pause(:.*)?", "action": "drop"},
+            {"action": "labelmap", "regex": f"{_POD}label_(.+)"},
+            *(
+                {"source_labels": [source], "target_label": label}
+                for source, label in (
+                    ("__meta_kubernetes_namespace", "namespace"),
+                    (f"{_POD}name", "pod"),
+                    (f"{_POD}container_name", "container"),
+                    (f"{_POD}phase", "phase"),
+                )
+            ),
         ],
+    }
+    jobs = [pods]
+    if traefik is not None:
+        jobs.append({"job_name": "traefik", "static_configs": [{"targets": [traefik]}]})
+    return {
+        "global": {"scrape_interval": INTERVAL, "scrape_timeout": TIMEOUT, "evaluation_interval": "1m"},
+        "scrape_configs": jobs,
     }
 
 
-def _pod_labels() -> list[dict[str, Any]]:
-    """Pods with a port and an address that are not over; their names and revision as labels."""
-    meta = "__meta_kubernetes_"
-    return [
-        {"source_labels": [f"{meta}pod_container_port_number"], "regex": "[0-9]+", "action": "keep"},
-        {"source_labels": [f"{meta}pod_phase"], "regex": "Running", "action": "keep"},
-        {"source_labels": [f"{meta}pod_ip"], "regex": ".+", "action": "keep"},
-        {"source_labels": [f"{meta}namespace"], "target_label": "namespace"},
-        {"source_labels": [f"{meta}pod_name"], "target_label": "pod"},
-        {
-            "source_labels": [f"{meta}pod_label_rollouts_pod_template_hash"],
-            "target_label": "rollouts_pod_template_hash",
-        },
-    ]
+class Prometheus:
+    """A Prometheus process; `url` answers its API. It can be stopped and started again on the same data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = 0
+        self.child: Child | None = None
+
+    @property
+    def url(self) -> str:
+        """Where its API is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def targets(self) -> Path:
+        """The file of its pod targets (see `discovery`)."""
+        return self.folder / "pods.json"
+
+    async def start(self) -> None:
+        """Start it and wait until it is ready; the first time chooses the port.
+
+        Raises PortTakenError, ProcessFailedError, ToolMissingError.
+        """
+        self.port = self.port or free_port()
+        flags = {
+            "config.file": self.folder / "prometheus.yml",
+            "storage.tsdb.path": self.folder / "data",
+            "storage.tsdb.retention.time": RETENTION,
+            "storage.tsdb.min-block-duration": RETENTION,
+            "web.listen-address": f"127.0.0.1:{self.port}",
+            "log.level": "warn",
+        }
+        command = [str(ensure_prometheus()), *(f"--{name}={value}" for name, value in flags.items())]
+        env = {"GOGC": os.environ.get("GOGC", "50")}
+        self.child = await processes.start("prometheus", command, log=self.folder / "prometheus.log", env=env)
+        try:
+            await answering(self.child, f"{self.url}/-/ready", READY_S)
+        except PortTakenError:
+            self.port = 0
+            raise
+
+    async def stop(self) -> None:
+        """End it; the data stays."""
+        if self.child is not None:
+            await self.child.stop(3.0)
+            self.child = None
+
+
+def prepare(folder: Path, traefik: str | None) -> Prometheus:
+    """Write the configuration under `folder`; `targets` of the result is the file of pods."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = Prometheus(folder)
+    text = yaml.safe_dump(configuration(made.targets, traefik), sort_keys=False)
+    (folder / "prometheus.yml").write_text(text)
+    return made
