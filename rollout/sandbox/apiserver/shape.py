@@ -134,7 +134,7 @@ SPECIAL: dict[str, str] = {
 
 def _fill(shape: Shape, schema: Schema, name: str) -> None:
     shape.name = name
-    shape.type = SPECIAL[name] if name in SPECIAL else schema.get("type", "")  # noqa: SIM401 mypy sees a str so
+    shape.type = SPECIAL[name] if name in SPECIAL else schema.get("type", "")
     shape.format = schema.get("format", "")
     shape.required = frozenset(schema.get("required", ()))
     shape.int_or_string = shape.format == "int-or-string" or schema.get("x-kubernetes-int-or-string", False)
