@@ -21,6 +21,8 @@ app.command("list", rich_help_panel="See")(seeing.list_)
 app.command("status", rich_help_panel="See")(seeing.status)
 for intent in (asking.abort, asking.promote, asking.pause, asking.resume, asking.retry):
     app.command(rich_help_panel="Ask")(intent)
+app.command("demo", rich_help_panel="Run")(start.demo)
+app.command("sandbox", rich_help_panel="Run")(start.sandbox)
 app.command("operator", rich_help_panel="Run")(start.operator)
 app.command("lint", rich_help_panel="Install")(checking.check)
 app.command("crds", rich_help_panel="Install")(install.crds)

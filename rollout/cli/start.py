@@ -1,5 +1,11 @@
 """`operator`, `sandbox`, `demo`: what runs until it is done or stopped."""
 
+import asyncio
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -60,3 +66,59 @@ def operator(
         room.run(chosen)
     except Stalled as error:
         raise Failure(str(error), ExitCode.UNREACHABLE) from error
+
+
+Fast = Annotated[bool, typer.Option("--fast", help="Leave out the pauses for reading; the statistics stay.")]
+Headless = Annotated[bool, typer.Option("--headless", help="Print plain lines.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", help="Write what was seen to this file.", show_default=False)
+]
+
+
+def demo(fast: Fast = False, headless: Headless = False, write_json: Json = None) -> None:
+    """Play the whole story here: commits are promoted, rolled back and aborted, with real traffic."""
+    with _missing_tools():
+        from rollout.demo.run import run
+
+        as_told = run(fast=fast, headless=headless, write_json=write_json)
+    if not as_told:
+        raise Failure("the story did not end as told")
+
+
+Directory = Annotated[
+    Path | None,
+    typer.Option("--directory", help="Where its files lie; default: a temporary one.", show_default=False),
+]
+WithOperator = Annotated[bool, typer.Option("--operator", help="Run the operator in it.")]
+Rate = Annotated[float, typer.Option("--rate", min=0, max=5000, help="Requests a second to shop.local.")]
+
+
+def sandbox(directory: Directory = None, operator: WithOperator = False, rate: Rate = 0) -> None:
+    """Run the embedded cluster until Ctrl-C, and print the KUBECONFIG to use."""
+    with _missing_tools(), tempfile.TemporaryDirectory(prefix="rollout-sandbox-") as temporary:
+        from rollout.demo.playground import play
+
+        home = (directory or Path(temporary)).resolve()
+        asyncio.run(play(home, operator=operator, rate=rate, say=_say))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+@contextmanager
+def _missing_tools() -> Iterator[None]:
+    """Name what the sandbox lacks or what failed in it, instead of a traceback."""
+    try:
+        from rollout.demo.repository import GitFailedError
+        from rollout.demo.stage import StageError
+        from rollout.sandbox.install import ToolMissingError
+        from rollout.sandbox.processes import ProcessFailedError
+    except ModuleNotFoundError as error:
+        remedy = "pip install 'rollout[sandbox]'"
+        raise Failure(f"{error.name} is missing; remedy: {remedy}", ExitCode.USAGE) from error
+    try:
+        yield
+    except (ToolMissingError, ProcessFailedError, StageError, GitFailedError) as error:
+        raise Failure(str(error)) from error

@@ -61,8 +61,8 @@ class Record:
         return asdict(self) | {"ok": not self.differences}
 
 
-def users(version: str, before: LoadReport, after: LoadReport) -> Users:
-    """The difference of two reports, `version` being the canary."""
+def users(canary_version: str | None, before: LoadReport, after: LoadReport) -> Users:
+    """The difference of two reports; without a version under trial nobody is the canary."""
 
     def requests(report: LoadReport, chosen: set[str]) -> int:
         return sum(report.requests(each) for each in chosen)
@@ -70,7 +70,8 @@ def users(version: str, before: LoadReport, after: LoadReport) -> Users:
     def failed(report: LoadReport, chosen: set[str]) -> int:
         return sum(report.failed(each) for each in chosen)
 
-    canary, nobody = {version}, {NOBODY}
+    canary = {canary_version} if canary_version else set()
+    nobody = {NOBODY}
     stable = set(after.counts) - canary - nobody
     return Users(
         canary=requests(after, canary) - requests(before, canary),

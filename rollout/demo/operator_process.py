@@ -1,7 +1,7 @@
 """The operator as a process of its own, with the ServiceAccount and the very roles that `deploy/` gives."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,9 @@ import yaml
 
 from rollout.manifests import rendered
 from rollout.sandbox import processes
+from rollout.sandbox.cluster import Sandbox
 
-SERVICE_ACCOUNT = "system:serviceaccount:rollout-system:rollout"
-GROUPS = ("system:serviceaccounts", "system:serviceaccounts:rollout-system")
+SERVICE_ACCOUNT = ("rollout-system", "rollout")
 _RIGHTS = {"Namespace", "ServiceAccount", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"}
 
 
@@ -22,7 +22,7 @@ def rights() -> Iterator[dict[str, Any]]:
             yield body
 
 
-def environment(kubeconfig: Path, home: Path, prometheus: Iterable[str]) -> dict[str, str]:
+def environment(kubeconfig: Path, home: Path, prometheus: str) -> dict[str, str]:
     """Settings on the sandbox: repositories may lie on this disk, ports are any that are free."""
     return {
         "KUBECONFIG": str(kubeconfig),
@@ -30,15 +30,15 @@ def environment(kubeconfig: Path, home: Path, prometheus: Iterable[str]) -> dict
         "ROLLOUT_GIT_DIRECTORY": str(home / "mirrors"),
         "ROLLOUT_METRICS_HOST": "127.0.0.1",
         "ROLLOUT_METRICS_PORT": "0",
-        "ROLLOUT_PROMETHEUS_ALLOWED": " ".join(prometheus),
+        "ROLLOUT_PROMETHEUS_ALLOWED": prometheus,
     }
 
 
-async def start(kubeconfig: Path, home: Path, prometheus: str) -> processes.Child:
-    """Start it; its log is `operator.log` in `home`."""
+async def start(sandbox: Sandbox, home: Path) -> processes.Child:
+    """Start it on a sandbox that has its rights; its log is `operator.log` in `home`."""
     return await processes.start(
         "operator",
         [sys.executable, "-m", "rollout.cli", "operator"],
         log=home / "operator.log",
-        env=environment(kubeconfig, home, [prometheus]),
+        env=environment(sandbox.kubeconfig_for(*SERVICE_ACCOUNT), home, sandbox.prometheus_url),
     )

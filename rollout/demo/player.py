@@ -2,15 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rollout.api.intents import PREFIX
-from rollout.api.status import Phase, Stage, TakenState, Verdict
+from rollout.api.status import HistoryEntry, Phase, Stage, TakenState, Verdict
 from rollout.demo.glimpse import Glimpse
-from rollout.demo.ledger import Record, Users, differences, entry_of, serving, users
+from rollout.demo.ledger import Record, differences, entry_of, serving, users
 from rollout.demo.repository import Repository
 from rollout.demo.story import MANIFEST, NAME, NAMESPACE, Act, Annotate, AwaitPause, Commit, Deed, Restore
 from rollout.demo.view import View
@@ -42,12 +42,20 @@ class Player:
     """Plays one story on one stage."""
 
     def __init__(
-        self, repository: Repository, witness: Witness, view: View, kubectl: Sequence[str], *, fast: bool
+        self,
+        repository: Repository,
+        witness: Witness,
+        view: View,
+        kubectl: Sequence[str],
+        open_doors: Callable[[], Awaitable[None]],
+        *,
+        fast: bool,
     ) -> None:
         self._repository = repository
         self._witness = witness
         self._view = view
         self._kubectl = kubectl
+        self._open_doors = open_doors
         self._fast = fast
         self._commits: dict[str, str] = {}
 
@@ -69,6 +77,8 @@ class Player:
         await asyncio.sleep(LAST_ANSWERS_S)
         await self._witness.look()
         record = self._record(act, so_far, took, problem)
+        if not record.differences:
+            await self._open_doors()
         self._view.end(record)
         if not self._fast:
             await asyncio.sleep(READING_S)
@@ -129,7 +139,7 @@ class Player:
 
     def _record(self, act: Act, so_far: Progress, took: float, problem: str) -> Record:
         now = self._witness.now
-        counted = users(act.version, so_far.load, now.load)
+        counted = users(act.version if act.trial else None, so_far.load, now.load)
         seen = now.rollout
         entry = entry_of(seen.status, act.version, so_far.began) if seen else None
         # Verdicts that are not in the history yet stand in the status itself.
@@ -151,7 +161,7 @@ class Player:
             reason=entry.reason if entry else "",
             top_weight=top,
             users=counted,
-            silence_s=_silence(act, so_far, now, counted, verdict),
+            silence_s=_silence(act, so_far, now, entry),
             took_s=round(took, 1),
             complaint=now.complaint,
             differences=tuple(unlike),
@@ -168,12 +178,16 @@ def _paused(now: Glimpse, act: Act, so_far: Progress, weight: int, requests: int
     return seen.status.phase is Phase.PAUSED and at_weight and answered >= requests
 
 
-def _silence(act: Act, so_far: Progress, now: Glimpse, counted: Users, verdict: str) -> float | None:
-    """Seconds from the decision to the last answer of the canary; None where it was not stopped."""
+def _silence(act: Act, so_far: Progress, now: Glimpse, entry: HistoryEntry | None) -> float | None:
+    """Seconds from the decision to the last answer of the canary; None where it was not stopped.
+
+    The annotation's own time has whole seconds only, so of an intent our clock is taken.
+    """
     last = now.load.last.get(act.version)
-    if last is None or not counted.canary or verdict not in (Verdict.ROLLED_BACK, Verdict.ABORTED):
+    if entry is None or last is None or entry.verdict not in (Verdict.ROLLED_BACK, Verdict.ABORTED):
         return None
-    decided = so_far.asked_at
+    scraped = entry.decided_at.timestamp() if entry.decided_at else None
+    decided = so_far.asked_at or scraped
     return round(last - decided, 3) if decided is not None else None
 
 

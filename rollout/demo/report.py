@@ -29,7 +29,7 @@ def report(records: Sequence[Record], notes: Mapping[str, str]) -> RenderableTyp
     """Everything that is printed at the end; `notes` maps a commit to its note."""
     parts: list[RenderableType] = [table(records), Text()]
     parts += note_lines(records, notes)
-    parts += [Text(line, "bold red") for line in failures(records)]
+    parts += [Text(line, "bold red") for line in failures(records, notes)]
     return Group(*parts)
 
 
@@ -82,15 +82,26 @@ def note_lines(records: Sequence[Record], notes: Mapping[str, str]) -> list[Text
     return lines
 
 
-def failures(records: Sequence[Record]) -> list[str]:
+def failures(records: Sequence[Record], notes: Mapping[str, str]) -> list[str]:
     """What was not as told, a line each."""
-    return [f"{record.title}: {each}" for record in records for each in record.differences]
+    unlike = [f"{record.title}: {each}" for record in records for each in record.differences]
+    return unlike + [
+        f"{record.title}: told a note on {record.commit[:7]} that says {record.verdict}, seen none"
+        for record in unwritten(records, notes)
+    ]
+
+
+def unwritten(records: Sequence[Record], notes: Mapping[str, str]) -> list[Record]:
+    """Acts with a verdict that the note on their commit does not hold."""
+    return [
+        each for each in records if each.verdict and f'"{each.verdict}"' not in notes.get(each.commit, "")
+    ]
 
 
 def to_json(records: Sequence[Record], notes: Mapping[str, str], seconds: float) -> dict[str, Any]:
     """The same for `--json`."""
     return {
-        "ok": not failures(records),
+        "ok": not failures(records, notes),
         "seconds": round(seconds, 1),
         "acts": [record.to_json() | {"note": notes.get(record.commit, "")} for record in records],
     }

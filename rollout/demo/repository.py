@@ -41,10 +41,14 @@ class Repository:
         """Where the operator finds it."""
         return self.bare.as_uri()
 
+    async def serve(self) -> None:
+        """Make the bare one, empty, where it is not there yet."""
+        self.bare.mkdir(parents=True, exist_ok=True)
+        await git(self.bare, "init", "--quiet", "--bare", "--initial-branch=main")
+
     async def create(self, content: Path) -> None:
         """Make both, and put `content` into the clone, not committed yet."""
-        self.bare.mkdir(parents=True)
-        await git(self.bare, "init", "--quiet", "--bare", "--initial-branch=main")
+        await self.serve()
         self.clone.mkdir()
         await git(self.clone, "init", "--quiet", "--initial-branch=main")
         await git(self.clone, "remote", "add", "origin", self.url)

@@ -80,6 +80,8 @@ class Act:
     deeds: tuple[Deed, ...]
     ends: Expectation
     timeout_s: float
+    trial: bool = True
+    """Whether the version is tried beside another one."""
 
 
 def image(old: str, new: str) -> tuple[str, str]:
@@ -94,8 +96,9 @@ STORY = (
         told="Git holds the manifests; the operator pulls them and deploys v1. Nothing to compare with yet.",
         version="v1",
         deeds=(Commit("deploy shop v1"),),
-        ends=Expectation(Phase.HEALTHY, "v1", Verdict.PROMOTED, (0, 100), (0, None)),
+        ends=Expectation(Phase.HEALTHY, "v1", Verdict.PROMOTED, (100, 100), (0, 0)),
         timeout_s=60,
+        trial=False,
     ),
     Act(
         key="good",
@@ -134,8 +137,9 @@ STORY = (
         told="A commit restores v2's manifest: that is what serves, so all is well at once, without a step.",
         version="v2",
         deeds=(Restore("restore shop v2", of="good"),),
-        ends=Expectation(Phase.HEALTHY, "v2", None, (0, 0), (0, None)),
+        ends=Expectation(Phase.HEALTHY, "v2", Verdict.PROMOTED, (100, 100), (0, 0)),
         timeout_s=30,
+        trial=False,
     ),
     Act(
         key="malformed",

@@ -106,7 +106,7 @@ def tag(images: Iterable[str]) -> str:
 
 
 def _tag(image: str) -> str:
-    name, _, digest = image.partition("@")
+    name, _, digest = image.strip().partition("@")
     last = name.rpartition("/")[2]
     return last.partition(":")[2] or digest.rpartition(":")[2][:12] or last
 

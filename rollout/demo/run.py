@@ -1,0 +1,71 @@
+"""The demo from beginning to end: stage, story, report."""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from rollout.demo import report
+from rollout.demo.ledger import Record
+from rollout.demo.player import Player, played
+from rollout.demo.stage import Stage, staged
+from rollout.demo.story import STORY, Act
+from rollout.demo.view import Lines, Screen, View
+from rollout.demo.witness import Witness
+from rollout.kube.client import Kube
+from rollout.kube.login import login
+
+NOTES_S = 10.0
+"""How long the operator may take to write the last verdict back to Git."""
+
+
+def run(*, fast: bool, headless: bool, write_json: Path | None) -> bool:
+    """Play the story; whether every act ended as told."""
+    console = Console(highlight=False)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="rollout-demo-") as home:
+        if headless or not console.is_terminal:
+            records, notes = asyncio.run(told(Path(home), Lines(console), fast=fast))
+        else:
+            screen = Screen(console)
+            with screen.open():
+                records, notes = asyncio.run(told(Path(home), screen, fast=fast))
+    if write_json is not None:
+        seconds = time.monotonic() - began
+        write_json.write_text(json.dumps(report.to_json(records, notes, seconds), indent=2) + "\n")
+    return not report.failures(records, notes)
+
+
+async def told(
+    home: Path, view: View, *, fast: bool, story: Sequence[Act] = STORY
+) -> tuple[list[Record], dict[str, str]]:
+    """Set the stage in `home`, play, and report; the records and the notes by commit."""
+    view.say("starting the sandbox: API server, kubelet, Traefik, Prometheus")
+    async with staged(home) as stage:
+        configuration = await login(str(stage.sandbox.kubeconfig))
+        async with Kube(configuration) as kube:
+            witness = Witness(kube, stage.load, view.say, view.look)
+            watching = asyncio.create_task(witness.watch())
+            try:
+                player = Player(stage.repository, witness, view, stage.kubectl, stage.let_users_in, fast=fast)
+                records = await played(player, story, view)
+                notes = await noted(stage, records)
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+    view.finish(report.report(records, notes))
+    return records, notes
+
+
+async def noted(stage: Stage, records: Sequence[Record]) -> dict[str, str]:
+    """The note of each commit, as soon as every verdict is among them, or when time is up."""
+    until = time.monotonic() + NOTES_S
+    while True:
+        notes = {each.commit: await stage.repository.note(each.commit) for each in records if each.commit}
+        if not report.unwritten(records, notes) or time.monotonic() > until:
+            return notes
+        await asyncio.sleep(0.3)
