@@ -73,6 +73,8 @@ async def test_the_question_is_a_range_selector_at_an_instant() -> None:
     assert seen["query"] == 'up{job="a"}[60000ms]'
     assert seen["time"] == "1772366400.250"
     assert seen["token"] == "Bearer x"
+    # Prometheus 2.42 takes no decimal point beside a unit.
+    assert 0 < int(seen["timeout"].removesuffix("ms")) <= 1000
 
 
 async def test_samples_are_whole_milliseconds_and_values_as_they_are() -> None:
