@@ -275,6 +275,8 @@ class RolloutStatus(Model):
     intent: TakenIntent | None = None
     canary: CanaryStatus = CanaryStatus()
     evidence: tuple[MetricEvidence, ...] = ()
+    evidence_since: datetime | None = None
+    """When the evidence was recorded; its numbers alone cause no write of their own for a while."""
     blind_since: datetime | None = None
     """Since when the current step's judgement stands still: no metric data, or held by a person."""
     blind_seconds: float = 0.0

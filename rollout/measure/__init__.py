@@ -14,7 +14,7 @@ from typing import Any
 
 from analysis.metric import InvalidPolicy, Policy
 from analysis.reading import Context, Reading, Status
-from analysis.sequential import Checkpoint, begin, begin_step, fold
+from analysis.sequential import Checkpoint, begin, begin_step, fold, skip
 from analysis.sources import Arms, Source, take
 from analysis.verdict import judge
 from rollout.api.analysis import Metric
@@ -130,6 +130,10 @@ class Measurer:
             return
         key = schedule.evidence_key(observed.spec.strategy.canary.steps, status.current_step_index)
         kept.checkpoint = begin_step(kept.checkpoint, key, status.step_effect_since)
+        # What an inline step asks begins with that step: traffic before it is not its evidence.
+        for name, state in kept.checkpoint.metrics.items():
+            if name.endswith(f"@{key}") and not state.looks:
+                kept.checkpoint = skip(kept.checkpoint, name, status.step_effect_since)
 
     @staticmethod
     def _is_due(kept: _Kept, metric: Metric, now: datetime) -> bool:
@@ -219,7 +223,8 @@ def _unsaved(kept: _Kept, observed: Observed, evidence: Evidence, now: datetime)
     old = kept.run.get("status") or {}
     status = AnalysisRunStatus(
         phase="Running",
-        message=evidence.reason,
+        # The reason moves with every look; a message that does would make others write too.
+        message=str(evidence.outcome),
         started_at=old.get("startedAt") or now,
         evidence=evidence.metrics,
         checkpoint=kept.checkpoint.to_json(),

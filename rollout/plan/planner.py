@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from rollout.api.status import RolloutStatus
-from rollout.plan import announcements, clocks, conditions, demands, intents, looks, runs, weights
+from rollout.plan import announcements, clocks, conditions, demands, intents, looks, news, runs, weights
 from rollout.plan.actions import Action, RecordStatus, WakeAt
 from rollout.plan.advance import advance
 from rollout.plan.evidence import Evidence
@@ -25,7 +25,7 @@ def plan(observed: Observed, evidence: Evidence, now: datetime) -> list[Action]:
     taken = intents.take(facts)
     ticked = clocks.tick(facts, taken.status)
     signal = taken.signal or sense(facts, ticked)
-    after = _after(facts, ticked, signal)
+    after = news.without_mere_numbers(facts, _after(facts, ticked, signal))
     deeds = _deeds(facts, after, taken)
     acts = bool(deeds) and deeds != [taken.clear]
     changed = after != observed.status
