@@ -130,12 +130,21 @@ class Deployments:
             return
         room = desired + surge - running
         await self._size(owner, new, max(min(desired, room), min(new["spec"]["replicas"], desired)))
-        available = sum(s.get("status", {}).get("availableReplicas", 0) for s in [new, *old])
-        spare = available - (desired - unavailable)
+        await self._shrink(owner, new, old, desired - unavailable)
+
+    async def _shrink(self, owner: Object, new: Object, old: list[Object], least: int) -> None:
+        """Shrink old sets as far as `least` pods stay available.
+
+        By what the sets were told as well as by what they report, which is late.
+        """
+        told = sum(s["spec"]["replicas"] for s in [new, *old])
+        removable = told - least - max(0, new["spec"]["replicas"] - _available(new))
+        spare = min(sum(map(_available, [new, *old])), told) - least
         for replica_set in sorted(old, key=lambda s: str(s["metadata"]["creationTimestamp"])):
             size = replica_set["spec"]["replicas"]
-            unready = max(0, size - replica_set.get("status", {}).get("availableReplicas", 0))
-            cut = min(size, unready + max(0, spare))
+            unready = max(0, size - _available(replica_set))
+            cut = max(0, min(size, unready + max(0, spare), removable))
+            removable -= cut
             spare -= max(0, cut - unready)
             await self._size(owner, replica_set, size - cut)
 
@@ -198,6 +207,10 @@ class Deployments:
             )
             found.append(_condition(owner, "Progressing", "True", *progress))
         return found
+
+
+def _available(replica_set: Object) -> int:
+    return int(replica_set.get("status", {}).get("availableReplicas", 0))
 
 
 def _condition(owner: Object, kind: str, status: str, reason: str, message: str) -> Object:
