@@ -47,18 +47,32 @@ class Record:
     serves: str
     verdict: str
     reason: str
+    decided_at: datetime | None
+    """The deciding scrape, or the annotation."""
+    last_answer_at: datetime | None
+    """The last answer of the version under trial."""
     top_weight: int
     users: Users
-    silence_s: float | None
-    """Seconds from the deciding scrape (or the annotation) to the last canary response at the proxy."""
     took_s: float
     complaint: str
     differences: tuple[str, ...]
     """What was not as told; empty where all was."""
 
+    @property
+    def silence_s(self) -> float | None:
+        """Seconds from the deciding scrape (or the annotation) to the last canary response at the proxy."""
+        if self.decided_at is None or self.last_answer_at is None:
+            return None
+        return round((self.last_answer_at - self.decided_at).total_seconds(), 3)
+
     def to_json(self) -> dict[str, Any]:
         """As `--json` writes it."""
-        return asdict(self) | {"ok": not self.differences}
+        times = {
+            key: value.isoformat(timespec="milliseconds")
+            for key, value in (("decided_at", self.decided_at), ("last_answer_at", self.last_answer_at))
+            if value is not None
+        }
+        return asdict(self) | times | {"silence_s": self.silence_s, "ok": not self.differences}
 
 
 def users(canary_version: str | None, before: LoadReport, after: LoadReport) -> Users:

@@ -12,6 +12,7 @@ from rollout.api.status import HistoryEntry, Phase, Stage, TakenState, Verdict
 from rollout.demo.glimpse import Glimpse
 from rollout.demo.ledger import Record, differences, entry_of, serving, users
 from rollout.demo.repository import Repository
+from rollout.demo.scrapes import Scrapes
 from rollout.demo.story import MANIFEST, NAME, NAMESPACE, Act, Annotate, AwaitPause, Commit, Deed, Restore
 from rollout.demo.view import View
 from rollout.demo.witness import Witness
@@ -34,8 +35,8 @@ class Progress:
     began: datetime
     load: LoadReport
     commit: str = ""
-    asked_at: float | None = None
-    """Epoch seconds when a person asked for something."""
+    asked_at: datetime | None = None
+    """When a person asked for something."""
 
 
 class Player:
@@ -47,6 +48,7 @@ class Player:
         witness: Witness,
         view: View,
         kubectl: Sequence[str],
+        scrapes: Scrapes,
         open_doors: Callable[[], Awaitable[None]],
         *,
         fast: bool,
@@ -55,6 +57,7 @@ class Player:
         self._witness = witness
         self._view = view
         self._kubectl = kubectl
+        self._scrapes = scrapes
         self._open_doors = open_doors
         self._fast = fast
         self._commits: dict[str, str] = {}
@@ -76,7 +79,7 @@ class Player:
         took = time.monotonic() - began
         await asyncio.sleep(LAST_ANSWERS_S)
         await self._witness.look()
-        record = self._record(act, so_far, took, problem)
+        record = await self._record(act, so_far, took, problem)
         if not record.differences:
             await self._open_doors()
         self._view.end(record)
@@ -98,7 +101,7 @@ class Player:
                 await self._witness.until(lambda now: _paused(now, act, so_far, weight, requests))
             case Annotate(key, reason):
                 await self._annotate(PREFIX + key, reason)
-                so_far.asked_at = time.time()
+                so_far.asked_at = datetime.now(UTC)
 
     async def _push(self, subject: str, act: Act, so_far: Progress) -> None:
         self._view.say(f"$ git commit -am {subject!r} && git push", "bold")
@@ -137,7 +140,15 @@ class Player:
         )
         return settled and taken and status.observed_generation >= self._witness.generation
 
-    def _record(self, act: Act, so_far: Progress, took: float, problem: str) -> Record:
+    async def _decided_at(self, so_far: Progress, entry: HistoryEntry | None) -> datetime | None:
+        """The scrape that decided, or when a person asked; None where the version was not stopped."""
+        if entry is None or entry.verdict not in (Verdict.ROLLED_BACK, Verdict.ABORTED):
+            return None
+        if so_far.asked_at is not None:
+            return so_far.asked_at
+        return await self._scrapes.last(entry.hash, entry.decided_at) if entry.decided_at else None
+
+    async def _record(self, act: Act, so_far: Progress, took: float, problem: str) -> Record:
         now = self._witness.now
         counted = users(act.version if act.trial else None, so_far.load, now.load)
         seen = now.rollout
@@ -145,6 +156,7 @@ class Player:
         # Verdicts that are not in the history yet stand in the status itself.
         verdict = str(entry.verdict) if entry else ""
         top = entry.top_weight if entry else 0
+        last = now.load.last.get(act.version)
         unlike = [problem] if problem else []
         if seen is not None:
             unlike += differences(act, seen, verdict, top, counted, now.complaint)
@@ -159,9 +171,10 @@ class Player:
             serves=serving(seen) if seen else "",
             verdict=verdict,
             reason=entry.reason if entry else "",
+            decided_at=await self._decided_at(so_far, entry),
+            last_answer_at=datetime.fromtimestamp(last, UTC) if last and act.trial else None,
             top_weight=top,
             users=counted,
-            silence_s=_silence(act, so_far, now, entry),
             took_s=round(took, 1),
             complaint=now.complaint,
             differences=tuple(unlike),
@@ -176,19 +189,6 @@ def _paused(now: Glimpse, act: Act, so_far: Progress, weight: int, requests: int
     answered = users(act.version, so_far.load, now.load).canary
     at_weight = weights is not None and weights.canary.weight == weight
     return seen.status.phase is Phase.PAUSED and at_weight and answered >= requests
-
-
-def _silence(act: Act, so_far: Progress, now: Glimpse, entry: HistoryEntry | None) -> float | None:
-    """Seconds from the decision to the last answer of the canary; None where it was not stopped.
-
-    The annotation's own time has whole seconds only, so of an intent our clock is taken.
-    """
-    last = now.load.last.get(act.version)
-    if entry is None or last is None or entry.verdict not in (Verdict.ROLLED_BACK, Verdict.ABORTED):
-        return None
-    scraped = entry.decided_at.timestamp() if entry.decided_at else None
-    decided = so_far.asked_at or scraped
-    return round(last - decided, 3) if decided is not None else None
 
 
 async def played(player: Player, story: Sequence[Act], view: View) -> list[Record]:

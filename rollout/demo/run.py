@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from rich.console import Console
 from rollout.demo import report
 from rollout.demo.ledger import Record
 from rollout.demo.player import Player, played
+from rollout.demo.scrapes import Scrapes
 from rollout.demo.stage import Stage, staged
 from rollout.demo.story import STORY, Act
 from rollout.demo.view import Lines, Screen, View
@@ -19,13 +21,14 @@ from rollout.demo.witness import Witness
 from rollout.kube.client import Kube
 from rollout.kube.login import login
 
+LOG_WIDTH = 110
 NOTES_S = 10.0
 """How long the operator may take to write the last verdict back to Git."""
 
 
 def run(*, fast: bool, headless: bool, write_json: Path | None) -> bool:
     """Play the story; whether every act ended as told."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rollout-demo-") as home:
         if headless or not console.is_terminal:
@@ -51,7 +54,10 @@ async def told(
             witness = Witness(kube, stage.load, view.say, view.look)
             watching = asyncio.create_task(witness.watch())
             try:
-                player = Player(stage.repository, witness, view, stage.kubectl, stage.let_users_in, fast=fast)
+                scrapes = Scrapes(stage.sandbox.prometheus_url)
+                player = Player(
+                    stage.repository, witness, view, stage.kubectl, scrapes, stage.let_users_in, fast=fast
+                )
                 records = await played(player, story, view)
                 notes = await noted(stage, records)
             finally:

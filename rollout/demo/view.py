@@ -84,7 +84,7 @@ class Lines:
     def finish(self, report: RenderableType) -> None:
         """Print the report."""
         self._console.print()
-        self._console.print(report, soft_wrap=True)
+        self._console.print(report)
 
     def _print(self, *texts: Text) -> None:
         for text in texts:

@@ -81,7 +81,7 @@ class Witness:
 
     def _hear(self, events: Iterable[Manifest]) -> None:
         """Tell each Event of ours once, and again when it is counted up."""
-        for event in sorted(events, key=_when):
+        for event in sorted(events, key=_written):
             uid, times = event["metadata"]["uid"], event.get("count") or 1
             if event.get("involvedObject", {}).get("kind") in _OURS and self._heard.get(uid, 0) < times:
                 self._heard[uid] = times
@@ -97,5 +97,6 @@ def told_by(source: Manifest) -> tuple[str, str]:
     return complaint, status.get("lastAttemptedRevision", "").rpartition("@")[2].removeprefix("sha1:")
 
 
-def _when(event: Manifest) -> str:
-    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"])
+def _written(event: Manifest) -> int:
+    """The order in which the server took them: their times have whole seconds only."""
+    return int(event["metadata"]["resourceVersion"])
