@@ -50,13 +50,13 @@ def _after(facts: Facts, ticked: RolloutStatus, signal: Signal | None) -> Rollou
 
 
 def _deeds(facts: Facts, after: RolloutStatus, taken: intents.Taken) -> list[Action]:
-    """What is to be done to the world: traffic first, then selectors, then pods."""
+    """What is to be done to the world: traffic first, then selectors, then pods, then what tells of it."""
     weight = weights.ensure(facts, facts.observed.status, after)
     return [
         *([weight] if weight else []),
-        *([taken.clear] if taken.clear else []),
         *demands.selectors(facts, after),
         *demands.pods(facts, after),
+        *([taken.clear] if taken.clear else []),
         *runs.finished(facts, facts.observed.status, after),
         *runs.wanted(facts, after),
     ]

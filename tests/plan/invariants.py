@@ -5,6 +5,7 @@ Nothing here asks the planner: what an arm carries is computed from the routes a
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rollout.api.rollout import AnalysisStep, JudgeStep
@@ -27,6 +28,7 @@ from rollout.plan.observed import Observed
 if TYPE_CHECKING:
     from world import World
 
+DRAIN = timedelta(seconds=5)
 _CARRYING = {Stage.STEPPING, Stage.PROMOTING, Stage.SWITCHING}
 _GATED = {"promote", "promote-full", "promoteIfCompatible"}
 

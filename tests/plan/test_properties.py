@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import Phase as Try
 from hypothesis import strategies as st
 from world import World, says, spec, steady
 
@@ -174,6 +175,7 @@ def end(world: World) -> None:
 @settings(
     max_examples=250,
     derandomize=True,
+    phases=[Try.explicit, Try.generate],
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=False,

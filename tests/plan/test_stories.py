@@ -9,7 +9,16 @@ from world import CANARY, STABLE, World, says, spec, steady
 
 from rollout.api.errors import Problem
 from rollout.api.status import Phase, Stage, Verdict
-from rollout.plan.actions import Action, EnsureReplicas, EnsureRun, EnsureSelector, EnsureWeights, WakeAt
+from rollout.plan.actions import (
+    Action,
+    ClearIntent,
+    EnsureReplicas,
+    EnsureRun,
+    EnsureSelector,
+    EnsureWeights,
+    RecordStatus,
+    WakeAt,
+)
 from rollout.plan.evidence import Evidence, Outcome
 from rollout.plan.observed import PodTrouble
 
@@ -843,3 +852,137 @@ def test_pods_are_there_before_their_traffic() -> None:
     world.run(lambda world: world.weight == 75)
     moves = [each for each in world.writes[seen:] if isinstance(each, EnsureWeights | EnsureReplicas)]
     assert moves == [EnsureReplicas("shop-v2", 3), EnsureWeights(75)]
+
+
+def test_a_canary_service_does_not_move_while_its_weight_can_not_be_taken() -> None:
+    world = steady(spec(*HALF), ready_after=timedelta(0))
+    world.push("v2")
+    world.run(paused)
+    world.deny = lambda action: isinstance(action, EnsureWeights)
+    world.push("v3")
+    world.wait(30)
+    assert (world.weight, world.canary.hash) == (50, "v2")
+    world.deny = lambda action: False
+    world.run(lambda world: world.canary.hash == "v3")
+    assert world.weight == 0
+
+
+def test_a_stable_service_does_not_switch_while_stable_has_weight() -> None:
+    world = steady(spec({"setWeight": 25}))
+    world.push("v2")
+    world.deny = lambda action: isinstance(action, EnsureSelector) and action.service == STABLE
+    world.run(at(Stage.SWITCHING))
+    world.meddle(40)
+    world.deny = lambda action: False
+    world.turn()
+    assert (world.weight, world.stable.hash) == (100, "v1")
+    world.run(healthy)
+
+
+def test_old_pods_stay_while_somebody_still_sends_them_traffic() -> None:
+    world = steady(spec({"setWeight": 25}))
+    world.push("v2")
+    world.run(lambda world: healthy(world) and world.status.stable_rs == "v2")
+    world.wait(5)
+    world.deny = lambda action: isinstance(action, EnsureSelector)
+    world.meddle_selector(world.stable, "v1")
+    world.wait(60)
+    assert world.count("v1") == 4
+    world.deny = lambda action: False
+    world.wait(45)
+    assert (world.stable.hash, world.count("v1")) == ("v2", 0)
+
+
+def test_an_intent_acts_once_even_while_its_annotation_can_not_be_removed() -> None:
+    world = steady(spec(*HALF, {"setWeight": 75}, {"pause": {}}))
+    world.push("v2")
+    world.run(paused)
+    world.deny = lambda action: isinstance(action, ClearIntent)
+    world.annotate("promote")
+    world.wait(60)
+    assert (world.weight, world.phase) == (75, Phase.PAUSED)
+    assert world.status.intent is not None
+    assert world.status.intent.state == "Taken"
+    world.deny = lambda action: False
+    world.wait(3)
+    assert (world.status.intent.state, world.weight, world.intents) == ("Cleared", 75, {})
+
+
+def test_an_abort_does_not_wait_for_an_intent_that_can_not_be_cleared() -> None:
+    world = steady(spec(*HALF))
+    world.push("v2")
+    world.run(paused)
+    world.deny = lambda action: isinstance(action, ClearIntent)
+    world.annotate("pause")
+    world.wait(3)
+    world.annotate("abort")
+    world.turn()
+    assert world.weight == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        pytest.param("promote", "because", id="promote, set before this step began"),
+        pytest.param("promote-full", "because", id="promote-full, set before this revision began"),
+        pytest.param("resume", "because", id="resume, set before this revision began"),
+        pytest.param("abort", "for=v9: because", id="abort, bound to another revision"),
+        pytest.param("promote", "for=v1: because", id="promote, bound to another revision"),
+    ],
+)
+def test_an_intent_that_speaks_of_something_else_is_superseded(key: str, value: str) -> None:
+    world = steady(spec(*HALF))
+    began = world.now
+    world.wait(10)
+    world.push("v2")
+    world.run(paused)
+    world.annotate(key, value, at=world.now if value.startswith("for") else began)
+    world.wait(3)
+    assert world.status.intent is not None
+    assert (world.status.intent.outcome, world.status.intent.state) == ("Superseded", "Cleared")
+    assert (world.weight, world.phase) == (50, Phase.PAUSED)
+
+
+@pytest.mark.parametrize("key", ["abort", "promote", "promote-full", "pause", "resume", "retry", "restart"])
+def test_an_intent_with_nothing_to_do_is_acknowledged_and_costs_two_writes(key: str) -> None:
+    world = steady(spec(*HALF))
+    world.wait(60)
+    before = [each for each in world.writes if isinstance(each, RecordStatus)]
+    world.annotate(key)
+    world.wait(10)
+    after = [each for each in world.writes if isinstance(each, RecordStatus)]
+    assert world.status.intent is not None
+    assert world.status.intent.state == "Cleared"
+    assert world.status.intent.outcome in {"NothingToDo", "NotSupported"}
+    assert len(after) - len(before) == 2
+    assert world.reasons()[-1].startswith("Intent")
+
+
+def test_an_intent_bound_to_the_revision_under_way_acts() -> None:
+    world = steady(spec(*HALF))
+    world.push("v2")
+    world.run(paused)
+    world.annotate("abort", "for=v2: too slow")
+    world.run(degraded)
+    assert world.status.verdict_reason == "aborted by hand: too slow"
+
+
+def test_a_new_revision_on_the_way_back_starts_at_once() -> None:
+    world = steady(spec({"setWeight": 25}))
+    world.push("v2")
+    world.run(at(Stage.RETURNING))
+    world.push("v3")
+    world.run(lambda world: healthy(world) and world.status.stable_rs == "v3")
+    assert [each.verdict for each in world.status.history] == [Verdict.PROMOTED] * 3
+
+
+def test_a_status_that_lost_its_memory_of_the_weight_takes_it_from_the_canary() -> None:
+    """An empty status beside live traffic: recorded and found agree on nothing more than 0."""
+    world = steady(spec(*HALF))
+    world.push("v2")
+    world.run(paused)
+    canary = world.status.canary.model_copy(update={"desired_weight": 0})
+    world.status = world.status.model_copy(update={"canary": canary})
+    world.turn()
+    assert world.weight == 0
+    world.run(lambda world: world.weight == 50)
