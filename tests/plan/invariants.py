@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rollout.api.rollout import AnalysisStep, JudgeStep
-from rollout.api.status import RolloutStatus, Stage, Verdict
+from rollout.api.status import Phase, RolloutStatus, Stage, Verdict
 from rollout.plan import replicas, schedule
 from rollout.plan.actions import (
     Action,
@@ -133,8 +133,9 @@ def _recorded(world: World, after: RolloutStatus, seen: Observed) -> None:
         assert after.canary.weights.canary.weight == world.weight, "I9: calls observed what was not read"
     _intent_once(world, before, after)
     _proved(world, before, after)
-    if after.stage is Stage.STABLE and before.stage is not Stage.STABLE:
-        assert world.weight == 0, "I9: at rest while the canary has weight"
+    if after.phase is Phase.HEALTHY:
+        stands = (world.weight, world.stable.hash, seen.status.attempt != "")
+        assert stands == (0, after.stable_rs, True), f"I9: Healthy while the world is {stands}"
     if after.stage is Stage.ROLLING_BACK and after.verdict in {Verdict.ABORTED, Verdict.ROLLED_BACK}:
         world.condemned.add(after.attempt.partition(".")[0])
 
