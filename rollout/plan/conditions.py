@@ -58,8 +58,10 @@ def _weights(facts: Facts, status: RolloutStatus) -> Weights | None:
 
 
 def _evidence(facts: Facts, status: RolloutStatus) -> dict[str, object]:
-    """What the metrics say while they are asked; afterwards the last word stays."""
-    if status.stage not in CARRYING or not facts.evidence.metrics:
+    """What the metrics say while they are asked; what decided is the last word, and stays."""
+    before = facts.observed.status
+    decides = before.stage in CARRYING and before.attempt == status.attempt
+    if not facts.evidence.metrics or not (decides or status.stage in CARRYING):
         return {}
     return {"evidence": facts.evidence.metrics[:EVIDENCE_LIMIT]}
 

@@ -1,6 +1,7 @@
 """Stories: state in, turns, state out. Numbers are those of the scenarios the controller is held to."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from world import CANARY, STABLE, World, says, spec, steady
 
 from rollout.api.errors import Problem
-from rollout.api.status import Phase, Stage, Verdict
+from rollout.api.status import MetricEvidence, Phase, Stage, Verdict
 from rollout.plan.actions import (
     Action,
     ClearIntent,
@@ -986,3 +987,18 @@ def test_a_status_that_lost_its_memory_of_the_weight_takes_it_from_the_canary() 
     world.turn()
     assert world.weight == 0
     world.run(lambda world: world.weight == 50)
+
+
+def test_the_evidence_that_decided_is_the_last_word() -> None:
+    world = steady(spec(*JUDGED, analysis=True))
+    world.push("v2")
+    world.run(lambda world: world.status.current_step_index == 1)
+    numbers = iter(range(1, 1000))
+
+    def judge(world: World) -> Evidence:
+        heard = says(Outcome.WORSE if world.status.evidence else Outcome.UNDECIDED)(world)
+        return replace(heard, metrics=(MetricEvidence(metric=str(next(numbers)), verdict=heard.outcome),))
+
+    world.judge = judge
+    world.run(degraded)
+    assert [each.verdict for each in world.status.evidence] == [Outcome.WORSE]
