@@ -1,11 +1,6 @@
 """The embedded API server with its controllers, for the replay."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from rollout.sandbox.apiserver.threaded import ThreadedServer
 from rollout.sandbox.controllers.all import Controllers

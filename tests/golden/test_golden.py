@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from replay import Client, cases, replay
+from golden_replay import Client, cases, replay
 
 KNOWN = yaml.safe_load(Path(__file__).with_name("known.yaml").read_text())
 GROUPS = sorted({case["group"] for case in cases()})

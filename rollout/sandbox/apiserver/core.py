@@ -2,7 +2,7 @@
 
 import threading
 
-from rollout.sandbox.apiserver import bodies, rbac, reviews
+from rollout.sandbox.apiserver import applying, bodies, rbac, reviews
 from rollout.sandbox.apiserver.admission import Admission
 from rollout.sandbox.apiserver.crd import Definitions
 from rollout.sandbox.apiserver.errors import path_not_found
@@ -10,8 +10,9 @@ from rollout.sandbox.apiserver.registry import Registry
 from rollout.sandbox.apiserver.resource import Object, Resource
 from rollout.sandbox.apiserver.served import Caller, Served, Write
 from rollout.sandbox.apiserver.store import Store
+from rollout.sandbox.apiserver.target import Target
 from rollout.sandbox.apiserver.tokens import Tokens
-from rollout.sandbox.apiserver.writes import Target, Writer
+from rollout.sandbox.apiserver.writes import Writer
 
 ADMIN = Caller("system:admin", ("system:masters", "system:authenticated"))
 FIRST_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
@@ -79,4 +80,4 @@ class Api:
         """Server-side apply; who may patch but not create may not make a new object by it."""
         if self.store.get(target.served.storage, target.key) is None and not target.subresource:
             self.authorize(write.caller, "create", target)
-        return self.writer.apply(target, config, write)
+        return applying.apply(self.writer, target, config, write)

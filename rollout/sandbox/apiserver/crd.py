@@ -9,7 +9,8 @@ from rollout.sandbox.apiserver.resource import Object, Resource
 from rollout.sandbox.apiserver.served import Column, Custom, Served, Strategy
 from rollout.sandbox.apiserver.shape import custom_shape
 from rollout.sandbox.apiserver.store import Store, Stored
-from rollout.sandbox.apiserver.writes import Target, Writer
+from rollout.sandbox.apiserver.target import Target
+from rollout.sandbox.apiserver.writes import Writer
 
 STORAGE = ("apiextensions.k8s.io", "customresourcedefinitions")
 CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
@@ -143,7 +144,7 @@ class Definitions:
         if finalizers:
             self.store.put(STORAGE, ("", name), {**held.obj, "metadata": meta})
         else:
-            self.writer._remove(target, held.obj)
+            self.writer.remove(target, held.obj)
 
 
 def _made(kind: str, reason: str, message: str, stamp: str) -> Object:

@@ -8,7 +8,8 @@ from rollout.sandbox.apiserver import metadata
 from rollout.sandbox.apiserver.errors import Cause, bad_request, conflict, invalid
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.store import Stored
-from rollout.sandbox.apiserver.writes import Target, Writer
+from rollout.sandbox.apiserver.target import Target
+from rollout.sandbox.apiserver.writes import Writer
 
 POLICIES = ("Foreground", "Background", "Orphan")
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
@@ -83,9 +84,9 @@ def delete(writer: Writer, target: Target, options: DeleteOptions) -> tuple[Obje
     if _begin(target, obj, options):
         if obj == current.obj or options.dry_run:
             return (current.obj if obj == current.obj else obj), False
-        return writer._put(target, obj), False
+        return writer.put(target, obj), False
     if not options.dry_run:
-        writer._remove(target, current.obj)
+        writer.remove(target, current.obj)
     if target.served.strategy.returns_deleted or target.served.kind in {"Namespace"}:
         return obj, True
     return deleted_status(target, obj), True

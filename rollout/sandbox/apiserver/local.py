@@ -17,7 +17,7 @@ from rollout.sandbox.apiserver.core import ADMIN, Api
 from rollout.sandbox.apiserver.errors import ApiError, gone
 from rollout.sandbox.apiserver.resource import Object, Resource
 from rollout.sandbox.apiserver.served import Caller, Served, Write
-from rollout.sandbox.apiserver.writes import Target
+from rollout.sandbox.apiserver.target import Target
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"

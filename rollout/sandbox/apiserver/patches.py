@@ -125,7 +125,7 @@ def _merge_list(old: list[Any], new: list[Any], shape: Shape) -> list[Any]:
     held, patched = list(old), []
     for item in new:
         if not isinstance(item, dict) or key not in item:
-            raise ApiError(500, "", f"map: {_go_map(item)} does not contain declared merge key: {key}")
+            raise ApiError(500, "", f"map: {go_map(item)} does not contain declared merge key: {key}")
         before = next((other for other in held if other.get(key) == item[key]), None)
         if item.get("$patch") == "delete":
             held = [other for other in held if other.get(key) != item[key]]
@@ -136,7 +136,8 @@ def _merge_list(old: list[Any], new: list[Any], shape: Shape) -> list[Any]:
     return _interleave(rest, patched, old, shape)
 
 
-def _go_map(item: Any) -> str:
+def go_map(item: Any) -> str:
+    """A mapping as Go prints it."""
     if not isinstance(item, dict):
         return str(item)
     return "map[" + " ".join(f"{key}:{item[key]}" for key in sorted(item)) + "]"

@@ -8,7 +8,8 @@ from rollout.sandbox.apiserver.ownership import Path
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.served import Write
 from rollout.sandbox.apiserver.store import Stored
-from rollout.sandbox.apiserver.writes import MODIFIED, Target, Writer
+from rollout.sandbox.apiserver.target import Target
+from rollout.sandbox.apiserver.writes import MODIFIED, Writer
 
 BUILT_IN = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
 META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
@@ -149,7 +150,7 @@ def _write(
         raise conflict(served.group, served.plural, target.name, MODIFIED)
     obj = _with(current.obj, _paths(target)["specReplicasPath"], wanted)
     obj["metadata"] = dict(obj["metadata"])
-    return read(target, writer._update(target, current, obj, write, entries))
+    return read(target, writer.change(target, current, obj, write, entries))
 
 
 def _negative(target: Target, wanted: Any) -> ApiError:

@@ -15,10 +15,12 @@ from aiohttp import web
 
 from rollout.sandbox.apiserver.core import ADMIN, Api
 from rollout.sandbox.apiserver.errors import ApiError
-from rollout.sandbox.apiserver.http import LIMIT, Handler, Reply, plain, refuse
+from rollout.sandbox.apiserver.http import Handler
 from rollout.sandbox.apiserver.local import LocalClient
+from rollout.sandbox.apiserver.replies import refuse
 from rollout.sandbox.apiserver.requests import Fault, Faults, Request, RequestLog
 from rollout.sandbox.apiserver.served import Caller
+from rollout.sandbox.apiserver.verb import LIMIT
 
 SHUTDOWN_SECONDS = 0.2
 
@@ -136,8 +138,6 @@ class ApiServer:
                 _cut(request)
         except ApiError as error:
             return refuse(error)
-        except Reply as reply:
-            return plain(reply.status, reply.text)
         return response
 
     async def _suffer(self, request: web.BaseRequest, fault: Fault) -> None:

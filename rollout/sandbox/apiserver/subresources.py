@@ -7,7 +7,7 @@ from rollout.sandbox.apiserver.core import Api
 from rollout.sandbox.apiserver.errors import ApiError, method_not_allowed, not_implemented, path_not_found
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.served import Write
-from rollout.sandbox.apiserver.writes import Target
+from rollout.sandbox.apiserver.target import Target
 
 PATCHES = {
     "application/json-patch+json",
@@ -108,7 +108,7 @@ def _bind(api: Api, target: Target, body: Object, write: Write) -> Object:
     spec = {**current.obj["spec"], "nodeName": body["target"]["name"]}
     obj = {**current.obj, "spec": spec}
     if not write.dry_run:
-        api.writer._put(pod, obj)
+        api.writer.put(pod, obj)
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
@@ -120,7 +120,7 @@ def finalize(api: Api, target: Target, body: Object) -> Object:
     if not finalizers:
         del spec["finalizers"]
     obj = {**current.obj, "spec": spec}
-    if api.writer._may_go(obj):
-        api.writer._remove(target, obj)
+    if api.writer.may_go(obj):
+        api.writer.remove(target, obj)
         return obj
-    return obj if obj == current.obj else api.writer._put(target, obj)
+    return obj if obj == current.obj else api.writer.put(target, obj)

@@ -9,7 +9,7 @@ import orjson
 
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.served import Caller
-from rollout.sandbox.apiserver.writes import Target
+from rollout.sandbox.apiserver.target import Target
 
 if TYPE_CHECKING:
     from rollout.sandbox.apiserver.core import Api

@@ -5,7 +5,7 @@ import threading
 
 import kopf
 import pytest
-from conftest import WIDGETS
+from widgets import WIDGETS
 
 RESOURCE = ("example.com", "v1", "widgets")
 

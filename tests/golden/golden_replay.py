@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from placeholders import Placeholders
+from golden_placeholders import Placeholders
 
 Case = dict[str, Any]
 Step = dict[str, Any]
