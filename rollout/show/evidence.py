@@ -13,6 +13,8 @@ _WORDS = {
     "Error": ("error", "bold yellow"),
 }
 """What the judge may say of a metric, in words and in colour."""
+_UNTOLD = ("NoData", "Error")
+"""Verdicts whose reason the numbers do not tell."""
 
 
 def rate(arm: ArmSamples | None, *, counts: bool = False) -> str:
@@ -44,7 +46,7 @@ def line(evidence: MetricEvidence, name_width: int = 0, *, narrow: bool = False)
     text.append(bar(evidence.fine_progress), "green")
     words, style = _WORDS.get(evidence.verdict, (evidence.verdict, ""))
     text.append(f"   {words}", style)
-    if evidence.reason:
+    if evidence.reason and evidence.verdict in _UNTOLD:
         text.append(f": {evidence.reason}", "dim")
     return text
 

@@ -10,7 +10,7 @@ from rollout.show import evidence
 from rollout.show.quantities import length
 from rollout.show.sight import SHORT_COMMIT, Arm, Sight, tag
 
-HISTORY_SHOWN = 4
+HISTORY_SHOWN = 3
 WIDE = 120
 """Columns that a metric's evidence needs on one line."""
 _LABEL_WIDTH = 10
@@ -57,7 +57,8 @@ def _lines(seen: Sight, now: datetime, *, narrow: bool) -> Iterator[Text]:
         )
     if status.history:
         shown = sorted(status.history, key=lambda entry: entry.at, reverse=True)[:HISTORY_SHOWN]
-        yield _labelled("History", ";  ".join(_entry(entry, now) for entry in shown))
+        for label, entry in zip(("History", "", ""), shown, strict=False):
+            yield _labelled(label, _entry(entry, now))
 
 
 def head(seen: Sight) -> Text:

@@ -126,10 +126,8 @@ def test_a_rollout_under_way_shows_both_versions_the_step_and_the_evidence() -> 
                 "  latency  canary no data   stable no data"
                 "   worse [..........]   fine [..........]   no data: no series for the selector"
             ),
-            (
-                "History   v1 promoted 2d ago (9f8e7d6);"
-                "  v0.9 rolled back 3d ago: errors 6.1 % against 1.0 % at 5 % (77aa001)"
-            ),
+            "History   v1 promoted 2d ago (9f8e7d6)",
+            "          v0.9 rolled back 3d ago: errors 6.1 % against 1.0 % at 5 % (77aa001)",
         ]
     )
 
