@@ -4,10 +4,12 @@ import asyncio
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from rollout.sandbox import processes
+from rollout.sandbox.crds import gateway_definitions
 from rollout.sandbox.install import find_traefik
 from rollout.sandbox.processes import Child, PortTakenError, ProcessFailedError
 
@@ -29,12 +31,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def crds() -> list[dict[str, object]]:
-    """The Gateway API's CustomResourceDefinitions, as far as the sandbox needs them."""
-    return list(yaml.load(MANIFESTS.joinpath("crds.yaml").read_text(), yaml.CSafeLoader)["items"])
+def crds() -> list[dict[str, Any]]:
+    """The Gateway API's CustomResourceDefinitions."""
+    return gateway_definitions()
 
 
-def gateway(port: int) -> list[dict[str, object]]:
+def gateway(port: int) -> list[dict[str, Any]]:
     """The namespace, class, Gateway and role of the data plane; the listener's port is Traefik's own."""
     text = MANIFESTS.joinpath("gateway.yaml").read_text().replace("LISTENER_PORT", str(port))
     return list(yaml.load_all(text, yaml.CSafeLoader))
