@@ -13,7 +13,7 @@ from rollout.sandbox.apiserver.resource import (
     Resource,
 )
 from rollout.sandbox.controllers.informers import Informers, Key, key_of
-from rollout.sandbox.controllers.ownership import controller_ref, deleting, matches
+from rollout.sandbox.controllers.ownership import as_query, controller_ref, deleting, matches
 from rollout.sandbox.controllers.pods import is_ready
 from rollout.sandbox.controllers.queue import Queue
 
@@ -71,7 +71,9 @@ class Endpoints:
             return None  # the slices go with their owner
         if not service["spec"].get("selector") or deleting(service):
             return None
-        pods, _ = await self.client.list(PODS, namespace)
+        pods, _ = await self.client.list(
+            PODS, namespace, label_selector=as_query(service["spec"]["selector"])
+        )
         chosen = [p for p in pods if _serves(p, service)]
         chosen.sort(key=lambda p: str(p["metadata"]["name"]))
         await self._slices(service, chosen)

@@ -32,6 +32,11 @@ def matches(selector: Object | None, labels: Object | None) -> bool:
     return all(_holds(requirement, labels) for requirement in selector.get("matchExpressions") or ())
 
 
+def as_query(match_labels: Object | None) -> str:
+    """The label selector of a list request for `matchLabels`."""
+    return ",".join(f"{name}={value}" for name, value in (match_labels or {}).items())
+
+
 def _holds(requirement: Object, labels: Object) -> bool:
     value, values = labels.get(requirement["key"]), requirement.get("values") or ()
     match requirement["operator"]:

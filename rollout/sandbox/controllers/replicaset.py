@@ -1,11 +1,12 @@
 """ReplicaSets: as many pods as asked for, adopted, made or removed, and counted."""
 
+import contextlib
 from datetime import UTC, datetime
 
 from rollout.sandbox.apiserver.local import ApiError, LocalClient
 from rollout.sandbox.apiserver.resource import PODS, REPLICA_SETS, Object
 from rollout.sandbox.controllers.informers import Informers, Key, key_of
-from rollout.sandbox.controllers.ownership import controller_of, controller_ref, deleting, matches
+from rollout.sandbox.controllers.ownership import as_query, controller_of, controller_ref, deleting, matches
 from rollout.sandbox.controllers.pods import available_in, deletion_rank, is_active, is_ready
 from rollout.sandbox.controllers.queue import Queue
 
@@ -20,6 +21,8 @@ class ReplicaSets:
         self.client = client
         self.queue: Queue[Key] = Queue("replicaset", self.turn)
         self._selectors: dict[Key, Object] = {}
+        self._strays: dict[Key, set[str]] = {}
+        """Pods seen with a set's reference but without its labels."""
         informers.on(REPLICA_SETS, self._on_set)
         informers.on(PODS, self._on_pod)
 
@@ -37,7 +40,10 @@ class ReplicaSets:
                 continue
             owner, namespace = controller_of(pod), pod["metadata"]["namespace"]
             if owner is not None and owner["kind"] == "ReplicaSet":
-                self.queue.add((namespace, owner["name"]))
+                key = (namespace, owner["name"])
+                if not matches(self._selectors.get(key), pod["metadata"].get("labels")):
+                    self._strays.setdefault(key, set()).add(pod["metadata"]["name"])
+                self.queue.add(key)
             elif owner is None:
                 labels = pod["metadata"].get("labels")
                 for key in [
@@ -62,8 +68,7 @@ class ReplicaSets:
     async def _claim(self, owner: Object) -> list[Object]:
         """The pods that are the set's, after adopting orphans and releasing strangers."""
         meta, ours = owner["metadata"], []
-        pods, _ = await self.client.list(PODS, meta["namespace"])
-        for pod in pods:
+        for pod in await self._candidates(owner):
             ref = controller_of(pod)
             fits = matches(owner["spec"]["selector"], pod["metadata"].get("labels"))
             if ref is not None and ref["uid"] == meta["uid"]:
@@ -75,6 +80,16 @@ class ReplicaSets:
                 held = pod["metadata"].get("ownerReferences") or []
                 ours.append(await self._own(pod, [*held, controller_ref(owner, "apps/v1", "ReplicaSet")]))
         return ours
+
+    async def _candidates(self, owner: Object) -> list[Object]:
+        """The pods that match, and those the set owns though they no longer do."""
+        namespace, key = owner["metadata"]["namespace"], key_of(owner)
+        wanted = owner["spec"]["selector"].get("matchLabels")
+        pods, _ = await self.client.list(PODS, namespace, label_selector=as_query(wanted))
+        for name in self._strays.pop(key, set()) - {pod["metadata"]["name"] for pod in pods}:
+            with contextlib.suppress(ApiError):
+                pods.append(await self.client.get(PODS, namespace, name))
+        return pods
 
     async def _own(self, pod: Object, references: list[Object]) -> Object:
         meta = {"uid": pod["metadata"]["uid"], "ownerReferences": references or None}
