@@ -6,7 +6,6 @@ user), so a controller written against it would work over the wire. What comes b
 freely.
 """
 
-import copy
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from rollout.sandbox.apiserver import deletes, reads, subresources
 from rollout.sandbox.apiserver.core import ADMIN, Api
 from rollout.sandbox.apiserver.errors import ApiError, gone
-from rollout.sandbox.apiserver.resource import Object, Resource
+from rollout.sandbox.apiserver.resource import Object, Resource, copied
 from rollout.sandbox.apiserver.served import Caller, Served, Write
 from rollout.sandbox.apiserver.target import Target
 
@@ -82,8 +81,8 @@ class LocalClient:
         target = self._target(resource, namespace, name, subresource)
         self._allow("get", target)
         if subresource not in {"", "status"}:
-            return copy.deepcopy(subresources.read(self.api, target))
-        return copy.deepcopy(self.api.writer.current(target).obj)
+            return copied(subresources.read(self.api, target))
+        return copied(self.api.writer.current(target).obj)
 
     @_locked
     async def list(
@@ -97,7 +96,7 @@ class LocalClient:
         """The objects (of all namespaces where `namespace` is None) and the list's resourceVersion."""
         selection = self._select("list", resource, namespace, label_selector, field_selector)
         page = reads.list_page(self.api.store, selection, {})
-        items = [copy.deepcopy(selection.served.outward(stored.obj)) for stored in page.items]
+        items = [copied(selection.served.outward(stored.obj)) for stored in page.items]
         return items, str(page.version)
 
     def _select(
@@ -125,8 +124,8 @@ class LocalClient:
         self._allow("create", target)
         write = self._write(field_manager)
         if subresource:
-            return copy.deepcopy(subresources.create(self.api, target, body, write))
-        return copy.deepcopy(self.api.create(target.served, target.namespace, copy.deepcopy(body), write))
+            return copied(subresources.create(self.api, target, body, write))
+        return copied(self.api.create(target.served, target.namespace, copied(body), write))
 
     @_locked
     async def replace(
@@ -146,7 +145,7 @@ class LocalClient:
         target = self._target(resource, namespace, name, subresource)
         self._allow("update", target)
         write = self._write(field_manager)
-        return copy.deepcopy(subresources.update(self.api, target, copy.deepcopy(body), write))
+        return copied(subresources.update(self.api, target, copied(body), write))
 
     @_locked
     async def patch(
@@ -165,8 +164,8 @@ class LocalClient:
         target = self._target(resource, namespace, name, subresource)
         self._allow("patch", target)
         write = self._write(field_manager, force=force)
-        obj, _ = subresources.patch(self.api, target, copy.deepcopy(body), content_type, write)
-        return copy.deepcopy(obj)
+        obj, _ = subresources.patch(self.api, target, copied(body), content_type, write)
+        return copied(obj)
 
     @_locked
     async def delete(
@@ -192,7 +191,7 @@ class LocalClient:
         self._allow("delete", target)
         options = deletes.DeleteOptions(grace_seconds, propagation, None, uid, resource_version)
         obj, _ = deletes.delete(self.api.writer, target, options)
-        return copy.deepcopy(obj)
+        return copied(obj)
 
     async def watch(
         self,
@@ -217,7 +216,7 @@ class LocalClient:
             while True:
                 for change in changes:
                     obj = selection.served.outward(change.stored.obj)
-                    yield WatchEvent(change.type, copy.deepcopy(obj))
+                    yield WatchEvent(change.type, copied(obj))
                 if watch.watcher.closed and not watch.watcher.queue:
                     break
                 changes = await watch.watcher.take(None)

@@ -1,12 +1,12 @@
 """JSON patch, merge patch and strategic merge patch."""
 
-import copy
 from typing import Any
 
 import jsonpatch
 import jsonpointer
 
 from rollout.sandbox.apiserver.errors import ApiError, bad_request
+from rollout.sandbox.apiserver.resource import copied
 from rollout.sandbox.apiserver.shape import Shape
 
 REJECTED = "the server rejected our request due to an error in our request"
@@ -30,7 +30,7 @@ def json_patch(document: Any, operations: Any) -> Any:
     if len(operations) > 10000:
         text = f"The allowed maximum operations in a JSON patch is 10000, got {len(operations)}"
         raise ApiError(413, "RequestEntityTooLarge", text)
-    result = copy.deepcopy(document)
+    result = copied(document)
     for operation in operations:
         try:
             result = jsonpatch.JsonPatch([_lenient(result, operation)]).apply(result, in_place=True)

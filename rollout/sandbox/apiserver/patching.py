@@ -1,6 +1,5 @@
 """From a patch to the object it makes."""
 
-import copy
 from typing import Any
 
 import orjson
@@ -43,7 +42,7 @@ def patched(target: Target, current: Stored, patch: Any, content_type: str, writ
         bodies.report_patched(found, write, shown)
     else:
         bodies.report_patched(found, write, "")
-    return copy.deepcopy(obj) if served.custom is None else obj
+    return obj
 
 
 def _undecodable(error: ApiError, value: Object, served: Served) -> ApiError:

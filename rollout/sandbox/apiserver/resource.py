@@ -1,10 +1,27 @@
 """Names of resources: what a path or a controller asks for."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 Object = dict[str, Any]
 """A Kubernetes object as JSON: keys are strings, values are JSON values."""
+
+
+T = TypeVar("T")
+
+
+def copied(value: T) -> T:
+    """A deep copy of a JSON value."""
+    found: T = _copied(value)
+    return found
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value
 
 
 @dataclass(frozen=True, slots=True)

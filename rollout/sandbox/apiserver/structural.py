@@ -1,10 +1,9 @@
 """Structural schemas of custom resources: pruning and defaulting."""
 
-import copy
 from typing import Any
 
 from rollout.sandbox.apiserver.decode import DecodeError, Findings, decode_metadata
-from rollout.sandbox.apiserver.resource import Object
+from rollout.sandbox.apiserver.resource import Object, copied
 from rollout.sandbox.apiserver.shape import Schema
 
 TYPE_META = {"apiVersion", "kind", "metadata"}
@@ -61,7 +60,7 @@ def default(value: Any, schema: Schema) -> None:
             if "default" in child and (
                 key not in value or (value[key] is None and not child.get("nullable"))
             ):
-                value[key] = copy.deepcopy(child["default"])
+                value[key] = copied(child["default"])
             if key in value:
                 default(value[key], child)
         extra = schema.get("additionalProperties")
@@ -69,12 +68,12 @@ def default(value: Any, schema: Schema) -> None:
             for key in value:
                 if key not in schema.get("properties", {}):
                     if value[key] is None and "default" in extra and not extra.get("nullable"):
-                        value[key] = copy.deepcopy(extra["default"])
+                        value[key] = copied(extra["default"])
                     default(value[key], extra)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         for at, item in enumerate(value):
             if item is None and "default" in schema["items"] and not schema["items"].get("nullable"):
-                value[at] = copy.deepcopy(schema["items"]["default"])
+                value[at] = copied(schema["items"]["default"])
             default(value[at], schema["items"])
 
 

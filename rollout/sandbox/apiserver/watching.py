@@ -59,9 +59,14 @@ class Stream:
             changes = await watcher.take(wait)
             await self._write(response, changes)
             if self.bookmarks and time.monotonic() >= next_bookmark:
-                if not watcher.queue:
-                    await response.write(self._bookmark(self.store.version))
+                if (version := self._quiet_version()) is not None:
+                    await response.write(self._bookmark(version))
                 next_bookmark = self._next_bookmark()
+
+    def _quiet_version(self) -> int | None:
+        """The store's version, unless changes up to it still wait to be written."""
+        with self.store.lock:
+            return None if self.watch.watcher.queue else self.store.version
 
     def _next_bookmark(self) -> float:
         """In half a minute, or shortly before the end where that is sooner and yet to come."""

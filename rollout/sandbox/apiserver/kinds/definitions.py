@@ -1,8 +1,6 @@
 """CustomResourceDefinitions: defaults, and the status that belongs to the server."""
 
-import copy
-
-from rollout.sandbox.apiserver.resource import Object
+from rollout.sandbox.apiserver.resource import Object, copied
 
 
 def default(obj: Object) -> None:
@@ -23,6 +21,6 @@ def prepare(new: Object, old: Object | None) -> None:
         accepted = {"plural": "", "kind": ""}
         new["status"] = {"conditions": None, "acceptedNames": accepted, "storedVersions": stored}
         return
-    new["status"] = copy.deepcopy(old.get("status") or {})
+    new["status"] = copied(old.get("status") or {})
     held = new["status"].setdefault("storedVersions", [])
     held += [name for name in stored if name not in held]

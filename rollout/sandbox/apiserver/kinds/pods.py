@@ -1,12 +1,11 @@
 """Pods."""
 
-import copy
 import ipaddress
 
 from rollout.sandbox.apiserver.errors import Cause
 from rollout.sandbox.apiserver.kinds import podspec
 from rollout.sandbox.apiserver.kinds.checks import bad, forbidden
-from rollout.sandbox.apiserver.resource import Object
+from rollout.sandbox.apiserver.resource import Object, copied
 
 MUTABLE_TEXT = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -34,7 +33,7 @@ def default(obj: Object) -> None:
     spec.setdefault("priority", 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     held = {item.get("key") for item in spec.get("tolerations") or ()}
-    missing = [copy.deepcopy(item) for item in TOLERATIONS if item["key"] not in held]
+    missing = [copied(item) for item in TOLERATIONS if item["key"] not in held]
     if missing:
         spec["tolerations"] = [*(spec.get("tolerations") or ()), *missing]
 
