@@ -61,7 +61,7 @@ def _cells(record: Record) -> tuple[str | Text, ...]:
     return (
         revision,
         record.commit[:7],
-        Text(record.verdict, STYLES.get(record.verdict, "")),
+        _verdict(record),
         f"{record.top_weight} %",
         count(counted.canary),
         count(counted.stable),
@@ -71,6 +71,12 @@ def _cells(record: Record) -> tuple[str | Text, ...]:
         f"{record.silence_s:.2f} s" if record.silence_s is not None else "",
         Text("no", "bold red") if record.differences else Text("yes", "green"),
     )
+
+
+def _verdict(record: Record) -> Text:
+    if record.complaint:
+        return Text("not applied", "yellow")
+    return Text(record.verdict, STYLES.get(record.verdict, ""))
 
 
 def note_lines(records: Sequence[Record], notes: Mapping[str, str]) -> list[Text]:

@@ -46,7 +46,9 @@ def verdict_line(record: Record) -> Text:
     text.append(f": {record.phase}, {record.serves or 'more than one version'} serves")
     text.append(f", {record.version} {record.verdict}" if record.verdict else "")
     text.append(f" after {record.took_s:.0f} s")
-    if record.users.canary or record.users.stable:
+    if record.complaint:
+        text.append(f"; not applied: {record.complaint}")
+    elif record.users.canary:
         counted = record.users
         text.append(
             f"; {count(counted.canary)} of {count(counted.canary + counted.stable)} requests to "
