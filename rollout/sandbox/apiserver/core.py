@@ -9,12 +9,14 @@ from rollout.sandbox.apiserver.errors import path_not_found
 from rollout.sandbox.apiserver.registry import Registry
 from rollout.sandbox.apiserver.resource import Object, Resource
 from rollout.sandbox.apiserver.served import Caller, Served, Write
-from rollout.sandbox.apiserver.store import Store
+from rollout.sandbox.apiserver.store import Store, Stored
 from rollout.sandbox.apiserver.target import Target
 from rollout.sandbox.apiserver.tokens import Tokens
 from rollout.sandbox.apiserver.writes import Writer
 
 ADMIN = Caller("system:admin", ("system:masters", "system:authenticated"))
+EVENTS = ("", "events")
+MOST_EVENTS = 5000
 FIRST_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 
 
@@ -29,7 +31,16 @@ class Api:
         self.definitions = Definitions(self.store, self.registry, self.writer)
         self.access = rbac.Access(self.store)
         self.tokens = Tokens()
+        self.writer.hooks[EVENTS] = self._forget_old_events
         self._first_objects()
+
+    def _forget_old_events(self, before: Stored | None, after: Stored) -> None:
+        """Keep the newest Events: a real server forgets them after an hour."""
+        del after
+        held = self.store.objects.get(EVENTS, {})
+        if before is None and len(held) > MOST_EVENTS:
+            for key in list(held)[: MOST_EVENTS // 10]:
+                self.store.remove(EVENTS, key, held[key].obj)
 
     @property
     def lock(self) -> threading.RLock:

@@ -31,6 +31,7 @@ class Handler:
     def __init__(self, api: Api, address: str = "") -> None:
         self.api = api
         self.address = address
+        self._documents: dict[tuple[str, str], tuple[int, bytes | None]] = {}
 
     async def serve(self, request: web.BaseRequest, caller: Caller) -> web.StreamResponse:
         """The answer to a request; raises `ApiError`."""
@@ -113,7 +114,15 @@ class Handler:
                 orjson.dumps({"openapi": "3.0.0", "info": {"title": "Kubernetes"}, "paths": {}}), Wanted()
             )
         group, version = ("", rest[1]) if rest[0] == "api" else (rest[1] if len(rest) > 1 else "", rest[-1])
-        found = openapi.document(self.api.registry, group, version)
-        if found is None:
-            return plain(404, "404 page not found\n")
-        return respond(openapi.encoded(found), Wanted())
+        body = self._document(group, version)
+        return plain(404, "404 page not found\n") if body is None else respond(body, Wanted())
+
+    def _document(self, group: str, version: str) -> bytes | None:
+        """An OpenAPI document, kept until what is served changes."""
+        generation, held = self._documents.get((group, version), (-1, None))
+        if generation != self.api.registry.generation:
+            generation = self.api.registry.generation
+            found = openapi.document(self.api.registry, group, version)
+            held = None if found is None else openapi.encoded(found)
+            self._documents[group, version] = (generation, held)
+        return held

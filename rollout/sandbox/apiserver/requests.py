@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from rollout.sandbox.apiserver.errors import ApiError
 
-KEPT = 20000
+KEPT = 10000
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ import trustme
 import yaml
 from aiohttp import web
 
+from rollout.sandbox.apiserver import identity
 from rollout.sandbox.apiserver.core import ADMIN, Api
 from rollout.sandbox.apiserver.errors import ApiError
 from rollout.sandbox.apiserver.http import Handler
@@ -115,7 +116,7 @@ class ApiServer:
         return yaml.safe_dump(config, sort_keys=False)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        caller = self._caller(request)
+        caller = identity.of_token(self.api, request.headers)
         agent = request.headers.get("User-Agent", "")
         entry = self.requests.begin(
             request.method, request.path, dict(request.query), caller.name if caller else "", agent
@@ -133,6 +134,8 @@ class ApiServer:
                 await self._suffer(request, fault)
             if caller is None:
                 raise ApiError(401, "Unauthorized", "Unauthorized")
+            caller = identity.effective(self.api, caller, request.headers)
+            entry.user = caller.name
             response = await self._handler.serve(request, caller)
             if fault is not None and fault.after:
                 _cut(request)
@@ -147,10 +150,6 @@ class ApiServer:
             raise fault.error
         if fault.cut and not fault.after:
             _cut(request)
-
-    def _caller(self, request: web.BaseRequest) -> Caller | None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        return self.api.tokens.caller(token.strip()) if scheme.lower() == "bearer" else None
 
 
 def _cut(request: web.BaseRequest) -> None:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from rollout.sandbox.apiserver.errors import ApiError
 from rollout.sandbox.apiserver.rbac import Ask, grants
+from rollout.sandbox.apiserver.resource import CLUSTER_ROLES, ROLE_BINDINGS, SECRETS
 
 READ_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
 
@@ -53,3 +55,47 @@ READ_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
 )
 def test_a_rule_grants_what_it_lists_and_nothing_else(rule, ask, granted):
     assert grants(rule, ask) is granted
+
+
+def test_an_impersonated_service_account_has_its_own_rights_and_no_more(cluster, namespace):
+    def as_account(*arguments):
+        user = f"system:serviceaccount:{namespace}:deployer"
+        return cluster.kubectl("-n", namespace, "--as", user, *arguments)
+
+    assert as_account("get", "configmaps").returncode == 1
+    cluster.kubectl("-n", namespace, "create", "role", "r", "--verb=list", "--resource=configmaps")
+    bound = f"--serviceaccount={namespace}:deployer"
+    cluster.kubectl("-n", namespace, "create", "rolebinding", "r", "--role=r", bound)
+    assert as_account("get", "configmaps").returncode == 0
+    assert "cannot list resource" in as_account("get", "secrets").stderr
+
+
+def test_who_may_not_impersonate_is_refused(cluster, namespace):
+    config = cluster.config(cluster.server.issue_token("visitor"), "impersonator")
+    refused = cluster.kubectl("get", "pods", "--as", "someone", config=config)
+    assert 'User "visitor" cannot impersonate resource "users"' in refused.stderr
+
+
+def test_an_aggregated_role_has_the_rules_of_those_it_selects(cluster, namespace):
+    labels = {"aggregate": namespace}
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}
+    roles = [
+        {
+            "metadata": {"name": f"whole-{namespace}"},
+            "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": labels}]},
+        },
+        {"metadata": {"name": f"part-{namespace}", "labels": labels}, "rules": [rule]},
+    ]
+    for role in roles:
+        cluster.call(cluster.client().create(CLUSTER_ROLES, None, role))
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": f"whole-{namespace}"}
+    binding = {
+        "metadata": {"name": "b"},
+        "roleRef": reference,
+        "subjects": [{"kind": "User", "name": "auditor"}],
+    }
+    cluster.call(cluster.client().create(ROLE_BINDINGS, namespace, binding))
+    auditor = cluster.client("auditor")
+    assert cluster.call(auditor.list(SECRETS, namespace))[0] == []
+    with pytest.raises(ApiError, match="is forbidden"):
+        cluster.call(auditor.list(SECRETS, "default"))

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from rollout.sandbox.apiserver import names, rules, validation
-from rollout.sandbox.apiserver.errors import Cause
+from rollout.sandbox.apiserver.errors import Cause, not_implemented
 from rollout.sandbox.apiserver.kinds.checks import bad, forbidden, quoted, required, unsupported
 from rollout.sandbox.apiserver.resource import Object
 
@@ -45,6 +45,8 @@ def validate(new: Object, old: Object | None) -> list[Cause]:
     """Everything that a definition can have wrong."""
     del old
     spec = new["spec"]
+    if (spec.get("conversion") or {}).get("strategy") == "Webhook":
+        raise not_implemented("conversion webhooks")
     found = _names(new, spec)
     if spec.get("scope") not in {"Cluster", "Namespaced"}:
         found.append(unsupported("spec.scope", spec.get("scope", ""), ("Cluster", "Namespaced")))
