@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from crew import Crew
-from stage import Shop, install
+from prometheus_fake import FakePrometheus
+from stage import Shop, install, prometheus
 
 from rollout.sandbox.cluster import Sandbox
 
@@ -27,9 +28,17 @@ def operator(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
     crew.stop()
 
 
+@pytest.fixture(scope="session")
+def metrics(sandbox: Sandbox) -> Iterator[FakePrometheus]:
+    fake = prometheus(sandbox)
+    sandbox.submit(fake.start()).result()
+    yield fake
+    sandbox.submit(fake.stop()).result()
+
+
 @pytest_asyncio.fixture
-async def shop(sandbox: Sandbox, operator: Crew) -> AsyncIterator[Shop]:
+async def shop(sandbox: Sandbox, metrics: FakePrometheus, operator: Crew) -> AsyncIterator[Shop]:
     """An empty namespace that the operator looks at."""
-    shop = await Shop.open(sandbox)
+    shop = await Shop.open(sandbox, metrics)
     yield shop
     sandbox.server.fault = None

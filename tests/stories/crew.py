@@ -13,7 +13,6 @@ from rollout.sandbox import processes
 from rollout.sandbox.cluster import Sandbox
 from rollout.settings import Settings
 
-
 API_TIMEOUT = timedelta(seconds=2)
 """Short, so that a hanging API server is a story of seconds."""
 

@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import manifests
 from manifests import Manifest
+from prometheus_fake import FakePrometheus, Target
 
 from rollout.api.crd import all_crds
 from rollout.api.status import Phase, RolloutStatus, Stage
@@ -61,19 +61,37 @@ async def until(what: str, look: Callable[[], Any], *, seconds: float = LONG_S) 
         raise Never(f"{what}: not within {seconds:g} s") from None
 
 
+def prometheus(sandbox: Sandbox) -> FakePrometheus:
+    """One that scrapes the ready pods: 1 % of the requests fail, 6 % where the image is `bad`."""
+
+    async def targets() -> list[Target]:
+        pods, _ = await sandbox.client.list(PODS)
+        return [_target(pod) for pod in pods if ready(pod)]
+
+    return FakePrometheus(targets)
+
+
+def _target(pod: Manifest) -> Target:
+    began = datetime.fromisoformat(pod["metadata"]["creationTimestamp"]).timestamp()
+    bad = "bad" in pod["spec"]["containers"][0]["image"]
+    meta = pod["metadata"]
+    return Target(meta["namespace"], meta["name"], began, rate=2000.0, errors=0.06 if bad else 0.01)
+
+
 @dataclass(frozen=True, slots=True)
 class Shop:
     """One Rollout named `shop` in a namespace of its own."""
 
     sandbox: Sandbox
+    prometheus: FakePrometheus
     namespace: str
 
     @classmethod
-    async def open(cls, sandbox: Sandbox) -> "Shop":
+    async def open(cls, sandbox: Sandbox, prometheus: FakePrometheus) -> "Shop":
         """A new, empty namespace."""
         namespace = f"story-{os.getpid()}-{next(_numbers)}"
         await sandbox.load([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}])
-        return cls(sandbox, namespace)
+        return cls(sandbox, prometheus, namespace)
 
     # Given and when
 
@@ -201,6 +219,14 @@ class Shop:
 
         return await self._told(f"a pause at {weight} %", reached)
 
+    async def weighs(self, percent: int) -> None:
+        """Wait until the route gives the canary so much."""
+
+        async def reached() -> bool:
+            return await self.weight() == percent
+
+        await self._told(f"canary weight {percent} %", reached)
+
     async def stage(self, stage: Stage) -> RolloutStatus:
         async def reached() -> RolloutStatus | None:
             status = await self.status()
@@ -268,6 +294,3 @@ def ready(pod: Manifest) -> bool:
     """Whether a pod is ready."""
     conditions = pod.get("status", {}).get("conditions") or ()
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-
-
-__all__ = ["PODS", "Never", "Path", "Shop", "install", "ready", "until"]

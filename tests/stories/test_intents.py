@@ -1,6 +1,5 @@
 """What people ask for with `kubectl annotate` is done, and acknowledged."""
 
-import manifests
 from stage import Shop
 
 from rollout.api.status import Phase
