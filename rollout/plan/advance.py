@@ -35,11 +35,11 @@ def _restarted_clocks(facts: Facts) -> Changes:
     }
 
 
-def _begin(facts: Facts, status: RolloutStatus, wanted: Wanted, attempt: str) -> Changes:
+def _begin(facts: Facts, status: RolloutStatus, wanted: Wanted) -> Changes:
     """A new attempt: of the last one only history, refusal and the weight it may still have are left."""
     return {
         **_restarted_clocks(facts),
-        "attempt": attempt,
+        "attempt": history.next_name(facts, status, wanted.attempt),
         "current_pod_hash": wanted.hash,
         "current_step_index": 0 if facts.steps else None,
         "current_step_hash": schedule.step_hash(facts.steps),
@@ -66,22 +66,21 @@ def _new_revision(facts: Facts, status: RolloutStatus, signal: Signal) -> Change
     reason = f"revision {wanted.hash} took its place"
     superseded = status.stage in UNDER_WAY
     kept = history.entered(facts, status, Verdict.SUPERSEDED, reason) if superseded else status.history
-    return {**_begin(facts, status, wanted, wanted.attempt), "history": kept}
+    return {**_begin(facts, status, wanted), "history": kept}
 
 
 def _again(facts: Facts, status: RolloutStatus, signal: Signal) -> Changes:
     wanted = facts.observed.wanted
     assert wanted is not None
-    attempt = history.next_retry(status.attempt, wanted.attempt)
     forgiven = history.forgiving(status, wanted.attempt)
-    return {**_begin(facts, status, wanted, attempt), "refused": forgiven}
+    return {**_begin(facts, status, wanted), "refused": forgiven}
 
 
 def _steps_changed(facts: Facts, status: RolloutStatus, signal: Signal) -> Changes:
     wanted = facts.observed.wanted
     assert wanted is not None
     return {
-        **_begin(facts, status, wanted, wanted.attempt),
+        **_begin(facts, status, wanted),
         "promote_full": status.promote_full,
         "top_weight": status.top_weight,
     }
@@ -236,7 +235,8 @@ def _refused_again(facts: Facts, status: RolloutStatus, signal: Signal) -> Chang
     assert wanted is not None
     assert refusal is not None
     return {
-        **_begin(facts, status, wanted, wanted.attempt),
+        **_begin(facts, status, wanted),
+        "attempt": wanted.attempt,
         "abort": True,
         "aborted_at": refusal.at,
         "verdict": refusal.verdict,

@@ -22,12 +22,12 @@ def key(attempt: str) -> str:
     return attempt.partition(AGAIN)[0]
 
 
-def next_retry(attempt: str, wanted: str) -> str:
-    """The name of a repeated attempt: `key`, `key.2`, `key.3`, each with evidence of its own."""
-    if key(attempt) != wanted:
-        return wanted
-    number = int(attempt.partition(AGAIN)[2] or 1)
-    return f"{wanted}{AGAIN}{number + 1}"
+def next_name(facts: Facts, status: RolloutStatus, wanted: str) -> str:
+    """The name of a new attempt: `key`, or `key.2`, `key.3` if it was tried before: its evidence is its own."""
+    named = [run.attempt for run in facts.observed.runs]
+    tried = [status.attempt, *named, *(entry.attempt for entry in status.history)]
+    numbers = [int(each.partition(AGAIN)[2] or 1) for each in tried if key(each) == wanted]
+    return f"{wanted}{AGAIN}{max(numbers) + 1}" if numbers else wanted
 
 
 def refused(status: RolloutStatus, attempt: str) -> RefusedAttempt | None:

@@ -1002,3 +1002,16 @@ def test_the_evidence_that_decided_is_the_last_word() -> None:
     world.judge = judge
     world.run(degraded)
     assert [each.verdict for each in world.status.evidence] == [Outcome.WORSE]
+
+
+def test_a_superseded_revision_that_comes_back_is_judged_by_a_run_of_its_own() -> None:
+    world = steady(spec(*JUDGED, analysis=True))
+    world.push("v2")
+    world.run(lambda world: bool(world.runs))
+    world.push("v3")
+    world.run(lambda world: len(world.runs) == 2)
+    world.push("v2")
+    world.judge = says(Outcome.NOT_WORSE)
+    world.run(healthy)
+    assert world.status.attempt == "attempt-v2.2"
+    assert [run.phase for run in world.runs.values()] == ["Inconclusive", "Inconclusive", "Successful"]

@@ -125,6 +125,8 @@ class World:
     stable: Selector = field(default_factory=lambda: Selector(STABLE))
     canary: Selector = field(default_factory=lambda: Selector(CANARY))
     weight: int | None = 0
+    meddled: bool = False
+    """Whether the weight is somebody else's."""
     accepted: bool | None = True
     runs: dict[str, Run] = field(default_factory=dict)
     intents: dict[str, Intent] = field(default_factory=dict)
@@ -168,7 +170,7 @@ class World:
 
     def meddle(self, weight: int) -> None:
         """Somebody else writes the route."""
-        self.weight = weight
+        self.weight, self.meddled = weight, True
         self._remember_traffic()
 
     def meddle_selector(self, service: Selector, revision: str | None) -> None:
@@ -176,12 +178,12 @@ class World:
         service.hash, service.since, service.meddled = revision, self.now, True
 
     def share(self, revision: str) -> int:
-        """Percent of the traffic that Services and routes send to `revision`."""
+        """Percent of the traffic that Services, as we wrote them, and routes send to `revision`."""
         weight = self.weight or 0
         return sum(
             share
             for service, share in ((self.stable, 100 - weight), (self.canary, weight))
-            if service.hash == revision
+            if service.hash == revision and not service.meddled
         )
 
     def _remember_traffic(self) -> None:
@@ -311,7 +313,7 @@ class World:
                 self.status = RolloutStatus.model_validate(status.manifest())
                 assert self.status == status, "the status does not survive being written and read"
             case EnsureWeights(percent):
-                self.weight = percent
+                self.weight, self.meddled = percent, False
                 self._remember_traffic()
             case EnsureSelector(name, revision):
                 service = self.stable if name == STABLE else self.canary
