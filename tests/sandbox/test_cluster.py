@@ -150,6 +150,22 @@ def test_afterwards_no_port_thread_or_folder_is_left() -> None:
     assert {t for t in threading.enumerate() if t.name == "sandbox"} <= before
 
 
+async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
+    sandbox = Sandbox("scripted")
+
+    async def enter() -> None:
+        async with sandbox:
+            raise AssertionError("it was cancelled before")
+
+    entering = asyncio.create_task(enter())
+    await asyncio.sleep(0)
+    entering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+    assert not sandbox.folder.exists()
+    assert not listening(sandbox.server.url)
+
+
 def test_a_folder_that_was_given_stays(tmp_path: Path) -> None:
     with Sandbox("scripted", folder=tmp_path) as running:
         assert running.kubeconfig.parent == tmp_path
