@@ -1,5 +1,6 @@
 """Which kinds are served at the moment: the built-in ones and those of CustomResourceDefinitions."""
 
+import re
 from collections.abc import Iterator
 
 from rollout.sandbox.apiserver.kinds.strategies import STRATEGIES
@@ -63,8 +64,6 @@ class Registry:
 
 def version_order(version: str) -> tuple[int, int, int, str]:
     """GA before beta before alpha, higher numbers first; other names last."""
-    import re
-
     matched = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
     if matched is None:
         return (3, 0, 0, version)

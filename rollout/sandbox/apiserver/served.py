@@ -6,6 +6,7 @@ from typing import Any
 
 from rollout.sandbox.apiserver import names
 from rollout.sandbox.apiserver.errors import Cause
+from rollout.sandbox.apiserver.kinds import events
 from rollout.sandbox.apiserver.kinds.table import KindName
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.shape import Schema, Shape
@@ -121,9 +122,7 @@ class Served:
         if obj["apiVersion"] == self.api_version:
             return obj
         if self.kind == "Event":
-            from rollout.sandbox.apiserver.kinds.events import convert
-
-            return convert(obj, self.api_version)
+            return events.convert(obj, self.api_version)
         return {**obj, "apiVersion": self.api_version}
 
 

@@ -3,9 +3,10 @@
 import pytest
 
 from rollout.sandbox.apiserver import ownership, patches, selectors
+from rollout.sandbox.apiserver.ages import short_duration
 from rollout.sandbox.apiserver.shape import custom_shape, kind_shape
 from rollout.sandbox.apiserver.store import Store
-from rollout.sandbox.apiserver.table import json_path, short_duration
+from rollout.sandbox.apiserver.table import json_path
 
 LABELS = {"app": "web", "tier": "front"}
 

@@ -1,7 +1,9 @@
 """Cells of the tables of built-in kinds, as kubectl has always shown them."""
 
+from datetime import datetime
 from typing import Any
 
+from rollout.sandbox.apiserver.ages import age
 from rollout.sandbox.apiserver.resource import Object
 
 
@@ -95,10 +97,6 @@ def job_completions(obj: Object) -> str:
 
 def job_duration(obj: Object) -> str:
     """From start to completion, or until now."""
-    from datetime import datetime
-
-    from rollout.sandbox.apiserver.table import age
-
     status = obj.get("status", {})
     if not status.get("startTime"):
         return ""
@@ -154,8 +152,6 @@ def event_object(obj: Object) -> str:
 
 def last_seen(obj: Object) -> Any:
     """When an Event happened last."""
-    from rollout.sandbox.apiserver.table import age
-
     series = obj.get("series") or {}
     stamps = (
         series.get("lastObservedTime"),

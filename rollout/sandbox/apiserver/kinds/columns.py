@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rollout.sandbox.apiserver.ages import age
 from rollout.sandbox.apiserver.kinds import cells
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.selectors import read_path
@@ -58,8 +59,6 @@ class BuiltinColumn:
 
 
 def _age(obj: Object) -> str:
-    from rollout.sandbox.apiserver.table import age
-
     return age(obj["metadata"].get("creationTimestamp"))
 
 

@@ -48,7 +48,7 @@ def references(schema: Any) -> set[str]:
 
 
 def main(path: str) -> None:
-    """Print the definitions that the served kinds reach."""
+    """Print the definitions that the served kinds reach, one a line."""
     found = {key: slim(value) for key, value in json.loads(Path(path).read_text())["definitions"].items()}
     wanted = {f"{k.kind}:{k.resource.group}:{k.resource.version}" for k in KINDS} | set(EXTRA)
     todo = {
@@ -63,8 +63,12 @@ def main(path: str) -> None:
         key = todo.pop()
         kept[key] = found[key]
         todo |= references(found[key]) - kept.keys()
-    json.dump(kept, sys.stdout, indent=0, sort_keys=True, separators=(",", ":"))
-    sys.stdout.write("\n")
+    lines = [f"{json.dumps(key)}:{_dense(kept[key])}" for key in sorted(kept)]
+    sys.stdout.write("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _dense(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 if __name__ == "__main__":
