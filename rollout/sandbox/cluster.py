@@ -6,6 +6,7 @@ and nothing else (kopf takes every task of its loop for its own). Its children d
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import signal
 import tempfile
@@ -69,7 +70,7 @@ class Sandbox:
         self._with_traefik = real if traefik is None else traefik
         self._with_prometheus = real if prometheus is None else prometheus
         self._own_folder = folder is None
-        self.folder = folder or Path(tempfile.mkdtemp(prefix="rollout-sandbox-"))
+        self.folder = folder or Path(tempfile.gettempdir(), f"rollout-sandbox-{secrets.token_hex(6)}")
         self.scripts = Scripts()
         self.traefik: Traefik | None = None
         self.prometheus: Prometheus | None = None
@@ -121,6 +122,7 @@ class Sandbox:
 
     def start(self) -> None:
         """Start everything and wait until it is ready; what had started is stopped where something fails."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=not self._own_folder)
         self._thread.start()
         try:
             self.submit(self._start()).result()
