@@ -23,7 +23,7 @@ def key(attempt: str) -> str:
 
 
 def next_name(facts: Facts, status: RolloutStatus, wanted: str) -> str:
-    """The name of a new attempt: `key`, or `key.2`, `key.3` if it was tried before: its evidence is its own."""
+    """The name of a new attempt: `key`, or `key.2`, `key.3` if it was tried: its evidence is its own."""
     named = [run.attempt for run in facts.observed.runs]
     tried = [status.attempt, *named, *(entry.attempt for entry in status.history)]
     numbers = [int(each.partition(AGAIN)[2] or 1) for each in tried if key(each) == wanted]

@@ -161,6 +161,8 @@ class World:
     def annotate(self, key: str, value: str = "because", at: datetime | None = None) -> None:
         """`kubectl annotate`; managedFields tell whole seconds."""
         when = (at or self.now).replace(microsecond=0)
+        if (key, value, when) in self.acted:
+            when += timedelta(seconds=1)  # the same second would be the same intent
         self.intents[key] = Intent(IntentKey(key), value, when, "kubectl-annotate")
 
     def scale(self, count: int) -> None:
