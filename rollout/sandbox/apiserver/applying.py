@@ -32,10 +32,14 @@ def _check_config(target: Target, config: Any) -> Object:
     served = target.served
     if not isinstance(config, dict):
         raise bad_request("error decoding YAML: expected an object")
+    config = dict(config)
+    bodies.check_text(served, config, b"")
     version, kind = config.get("apiVersion", ""), config.get("kind", "")
     if (version, kind) != (served.api_version, served.kind):
         group, _, short = version.rpartition("/")
         raise bad_request(f"invalid object type: {group}/{short}, Kind={kind}")
+    if not isinstance(config.get("metadata") or {}, dict):
+        raise bad_request("error decoding YAML: metadata must be an object")
     named: Object = {**config, "metadata": dict(config.get("metadata") or {})}
     if named["metadata"].get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")

@@ -17,7 +17,7 @@ from rollout.sandbox.apiserver.decode import (
 from rollout.sandbox.apiserver.errors import ApiError, Cause, bad_request, invalid
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.served import Served, Write
-from rollout.sandbox.apiserver.shape import kind_shape
+from rollout.sandbox.apiserver.shape import kind_shape, object_name
 
 SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 
@@ -48,6 +48,17 @@ def check_is_object(served: Served, value: Any, raw: bytes) -> None:
         raise unrecognized(served, f"Object 'Kind' is missing in '{raw.decode()}'", raw)
 
 
+def check_text(served: Served, value: Object, raw: bytes) -> None:
+    """Raise 400 where apiVersion or kind is no text; nulls are taken as absent."""
+    for key in ("apiVersion", "kind"):
+        held = value.get(key)
+        if held is None:
+            value.pop(key, None)
+        elif not isinstance(held, str):
+            why = f"json: cannot unmarshal {json_kind(held)} into Go struct field .{key} of type string"
+            raise unrecognized(served, why, raw)
+
+
 def check_kind(served: Served, value: Object) -> None:
     """Raise 400 or 422 unless apiVersion and kind are those of the path; absent ones of built-in kinds are
     set."""
@@ -60,7 +71,7 @@ def check_kind(served: Served, value: Object) -> None:
             )
         if kind != served.kind:
             cause = Cause("FieldValueInvalid", f'Invalid value: "{kind}": must be {served.kind}', "kind")
-            raise invalid(served.group, kind, (value.get("metadata") or {}).get("name", ""), [cause])
+            raise invalid(served.group, kind, object_name(value), [cause])
         return
     value.setdefault("apiVersion", served.api_version)
     value.setdefault("kind", served.kind)
@@ -148,6 +159,7 @@ def from_body(served: Served, value: Any, write: Write) -> Object:
     value = dict(value)
     if value.get("metadata") is None:
         value["metadata"] = {}
+    check_text(served, value, raw)
     check_kind(served, value)
     found = Findings()
     if write.raw is not None and write.validation != "Ignore":

@@ -11,7 +11,7 @@ import orjson
 import yaml
 
 from rollout.sandbox.apiserver.errors import ApiError, bad_request
-from rollout.sandbox.apiserver.resource import Object
+from rollout.sandbox.apiserver.resource import Object, copied
 from rollout.sandbox.apiserver.shape import ANY, OBJECT_META, Shape, definition
 
 GO_TYPES = {"string": "string", "boolean": "bool", "integer": "int32", "number": "float64"}
@@ -239,7 +239,8 @@ def decode_builtin(value: Any, shape: Shape, found: Findings, place: _Place | No
             return _decode_object(value, shape, found, place)
         case "array" if isinstance(value, list):
             items = shape.items or ANY
-            return [decode_builtin(item, items, found, place.at(at)) for at, item in enumerate(value)]
+            decoded = (decode_builtin(item, items, found, place.at(at)) for at, item in enumerate(value))
+            return [_zero(items) if item is None else item for item in decoded]
         case "" | "object" if shape.free or shape.type == "":
             return (
                 _decode_object(value, shape, found, place)
@@ -248,6 +249,12 @@ def decode_builtin(value: Any, shape: Shape, found: Findings, place: _Place | No
             )
         case _:
             return _decode_scalar(value, shape, place)
+
+
+def _zero(shape: Shape) -> Any:
+    """What Go reads from a null in a list."""
+    zeros: dict[str, Any] = {"string": "", "object": {}, "integer": 0, "boolean": False, "array": []}
+    return copied(zeros.get(shape.type))
 
 
 def _decode_object(value: Object, shape: Shape, found: Findings, place: _Place) -> Object:
@@ -265,7 +272,7 @@ def _decode_object(value: Object, shape: Shape, found: Findings, place: _Place) 
         if decoded is None and not entry:
             continue
         if decoded is None:
-            decoded = "" if child.type == "string" else decoded
+            decoded = _zero(child)
         if entry or not _omitted(shape, key, decoded):
             result[key] = decoded
     return result

@@ -137,7 +137,7 @@ def _owner_causes(owners: list[Object]) -> list[Cause]:
                 )
     controllers = [owner for owner in owners if owner.get("controller")]
     if len(controllers) > 1:
-        first, second = (f"{item['kind']}/{item['name']}" for item in controllers[:2])
+        first, second = (f"{item.get('kind', '')}/{item.get('name', '')}" for item in controllers[:2])
         text = (
             'Only one reference can have Controller set to true. Found "true" in references for '
             f"{first} and {second}"

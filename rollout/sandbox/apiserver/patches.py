@@ -87,7 +87,7 @@ def strategic_patch(document: Any, patch: Any, shape: Shape | None) -> Any:
         child = shape.child(key) if shape else None
         result[key] = _strategic_value(result.get(key), value, child)
     for key, order in patch.items():
-        if key.startswith("$setElementOrder/"):
+        if key.startswith("$setElementOrder/") and isinstance(order, list):
             field = key.split("/", 1)[1]
             child = shape.child(field) if shape else None
             if isinstance(result.get(field), list):
@@ -106,7 +106,11 @@ def _strategic_value(old: Any, new: Any, shape: Shape | None) -> Any:
     if isinstance(new, list) and shape is not None and "merge" in shape.merge_strategy:
         if shape.merge_key:
             return _merge_list(old or [], new, shape)
-        return [*new, *(item for item in old or () if item not in new)] if old else list(dict.fromkeys(new))
+        return (
+            [*new, *(item for item in old or () if item not in new)]
+            if old
+            else [item for at, item in enumerate(new) if item not in new[:at]]
+        )
     return _without_directives(new)
 
 
@@ -124,7 +128,7 @@ def _merge_list(old: list[Any], new: list[Any], shape: Shape) -> list[Any]:
         return [item for item in new if not (isinstance(item, dict) and item.get("$patch") == "replace")]
     held, patched = list(old), []
     for item in new:
-        if not isinstance(item, dict) or key not in item:
+        if not isinstance(item, dict) or item.get(key) is None:
             raise ApiError(500, "", f"map: {go_map(item)} does not contain declared merge key: {key}")
         before = next((other for other in held if other.get(key) == item[key]), None)
         if item.get("$patch") == "delete":

@@ -29,6 +29,8 @@ def patched(target: Target, current: Stored, patch: Any, content_type: str, writ
         value = {**value, "metadata": {}}
     strategic = content_type == "application/strategic-merge-patch+json"
     try:
+        value = dict(value)
+        bodies.check_text(served, value, b"")
         bodies.check_kind(served, value)
         obj = bodies.decode(served, value, found)
     except ApiError as error:
@@ -75,7 +77,7 @@ ENTRY_ORDER = ("manager", "operation", "apiVersion", "time", "fieldsType", "fiel
 def shown_json(value: Object, *, sort_metadata: bool) -> str:
     """An object as a refusal shows it: keys sorted, but metadata of built-in kinds in the order of its
     type."""
-    if not sort_metadata:
+    if not sort_metadata and isinstance(value.get("metadata"), dict):
         meta = value["metadata"]
         ordered = {key: meta[key] for key in META_ORDER if key in meta}
         entries = [

@@ -109,7 +109,8 @@ def _owned(target: Target) -> Path:
 
 def _apply(writer: Writer, target: Target, current: Stored, body: Any, write: Write) -> Object:
     """Server-side apply of `spec.replicas`, against whoever owns it."""
-    wanted = (body.get("spec") or {}).get("replicas")
+    spec = body.get("spec") if isinstance(body, dict) else None
+    wanted = spec.get("replicas") if isinstance(spec, dict) else None
     path = _owned(target)
     stamp = metadata.now()
     manager = managed.Manager(write.manager, target.served.api_version, "scale", stamp)
@@ -132,18 +133,22 @@ def _write(
     writer: Writer,
     target: Target,
     current: Stored,
-    scale: Object,
+    scale: Any,
     write: Write,
     entries: list[managed.Entry] | None = None,
 ) -> Object:
     served = target.served
+    if not isinstance(scale, dict) or not all(
+        isinstance(scale.get(key) or {}, dict) for key in ("spec", "metadata")
+    ):
+        raise bad_request("a Scale needs objects as spec and metadata")
     wanted = (scale.get("spec") or {}).get("replicas") or 0
     meta = scale.get("metadata") or {}
     if meta.get("name", target.name) != target.name:
         raise bad_request(
             f"the name of the object ({meta['name']}) does not match the name on the URL ({target.name})"
         )
-    if not isinstance(wanted, int) or wanted < 0:
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 0:
         raise _negative(target, wanted)
     version = meta.get("resourceVersion")
     if version and version != current.obj["metadata"]["resourceVersion"]:

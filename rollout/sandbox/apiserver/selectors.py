@@ -188,13 +188,13 @@ def matches_selector(selector: Object | None, labels: Labels) -> bool:
         return False
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         return False
+    return all(_expression(item).matches(labels) for item in selector.get("matchExpressions") or ())
+
+
+def _expression(item: Object) -> Requirement:
     known = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
-    return all(
-        Requirement(item["key"], known.get(item["operator"], "in"), tuple(item.get("values") or ())).matches(
-            labels
-        )
-        for item in selector.get("matchExpressions") or ()
-    )
+    operator = known.get(item.get("operator", ""), "in")
+    return Requirement(item.get("key", ""), operator, tuple(item.get("values") or ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 import ssl
 import tempfile
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ from rollout.sandbox.apiserver.requests import Fault, Faults, Request, RequestLo
 from rollout.sandbox.apiserver.served import Caller
 from rollout.sandbox.apiserver.verb import LIMIT
 
+LOG = logging.getLogger(__name__)
 SHUTDOWN_SECONDS = 0.2
 
 
@@ -141,6 +143,11 @@ class ApiServer:
                 _cut(request)
         except ApiError as error:
             return refuse(error)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception as error:  # one request's failure is not the server's
+            LOG.exception("%s %s failed", request.method, request.path)
+            return refuse(ApiError(500, "InternalError", f"Internal error occurred: {error!r}"))
         return response
 
     async def _suffer(self, request: web.BaseRequest, fault: Fault) -> None:

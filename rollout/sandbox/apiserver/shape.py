@@ -188,5 +188,6 @@ def is_empty(value: Any) -> bool:
 
 def object_name(obj: Object) -> str:
     """`metadata.name`, or empty."""
-    name = (obj.get("metadata") or {}).get("name", "")
+    meta = obj.get("metadata")
+    name = meta.get("name", "") if isinstance(meta, dict) else ""
     return name if isinstance(name, str) else ""

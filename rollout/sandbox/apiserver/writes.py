@@ -87,7 +87,7 @@ class Writer:
         if meta.get("resourceVersion") and entries is None:
             raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         if not meta.get("name") and meta.get("generateName"):
-            meta["name"] = metadata.generate_name(meta["generateName"])
+            meta["name"] = self._free_name(served, namespace, meta["generateName"])
         target = Target(served, namespace, meta.get("name", ""))
         self.admission.on_create(served, namespace, obj, write)
         claimed = managed.read(obj)
@@ -111,6 +111,14 @@ class Writer:
         if write.dry_run:
             return obj
         return self.put(target, obj)
+
+    def _free_name(self, served: Served, namespace: str | None, base: str) -> str:
+        """A generated name; taken ones are tried again, as often as the original does."""
+        for _ in range(8):
+            name = metadata.generate_name(base)
+            if self.store.get(served.storage, (namespace or "", name)) is None:
+                break
+        return name
 
     def _exists(self, target: Target, present: Stored) -> ApiError:
         error = already_exists(target.served.group, target.served.plural, target.name)

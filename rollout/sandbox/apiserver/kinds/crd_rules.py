@@ -87,7 +87,7 @@ def _versions(spec: Object, status: Object) -> list[Cause]:
     versions = spec.get("versions") or []
     shown = [
         {
-            "Name": version["name"],
+            "Name": version.get("name", ""),
             "Served": bool(version.get("served")),
             "Storage": bool(version.get("storage")),
             "Deprecated": bool(version.get("deprecated")),
@@ -102,11 +102,11 @@ def _versions(spec: Object, status: Object) -> list[Cause]:
     text = "[" + ",".join(_unsorted(item) for item in shown) + "]"
     found = []
     for at, version in enumerate(versions):
-        problems = names.dns1035(version["name"])
-        found += [bad(f"spec.versions[{at}].name", version["name"], problem) for problem in problems]
+        problems = names.dns1035(version.get("name", ""))
+        found += [bad(f"spec.versions[{at}].name", version.get("name", ""), problem) for problem in problems]
         if at == 0:
-            found += [bad("spec.version", version["name"], problem) for problem in problems]
-    held = [version["name"] for version in versions]
+            found += [bad("spec.version", version.get("name", ""), problem) for problem in problems]
+    held = [version.get("name", "") for version in versions]
     if len(set(held)) != len(held):
         found.append(
             Cause(
@@ -115,7 +115,7 @@ def _versions(spec: Object, status: Object) -> list[Cause]:
                 "spec.versions",
             )
         )
-    stored = [version["name"] for version in versions if version.get("storage")]
+    stored = [version.get("name", "") for version in versions if version.get("storage")]
     if len(stored) != 1:
         why = "must have exactly one version marked as storage version"
         found.append(Cause("FieldValueInvalid", f"Invalid value: {text}: {why}", "spec.versions"))
@@ -138,6 +138,8 @@ def _stored(stored: list[str], status: Object) -> list[Cause]:
 def schema_causes(schema: Object, path: str, *, root: bool = False, nested: bool = False) -> list[Cause]:
     """What is not structural about a schema; `nested` inside allOf, anyOf, oneOf and not."""
     found: list[Cause] = []
+    if not isinstance(schema, dict):
+        return [bad(path, schema, "must be a schema")]
     kind = schema.get("type", "")
     if "$ref" in schema:
         return [forbidden(f"{path}.$ref", "$ref is not supported")]
@@ -197,11 +199,13 @@ def _list_type(schema: Object, path: str) -> list[Cause]:
     if not keys:
         text = "must not be empty if x-kubernetes-list-type is map"
         return [required(f"{path}.x-kubernetes-list-map-keys", text)]
-    items = schema.get("items") or {}
+    items = schema.get("items")
+    if not isinstance(items, dict) or not _is_shaped(items):
+        return [required(f"{path}.items", "must be a schema")]
     found = []
     for at, key in enumerate(keys):
         held = items.get("properties", {}).get(key)
-        if held is None:
+        if not isinstance(held, dict):
             text = "entries must all be names of item properties"
             found.append(bad(f"{path}.x-kubernetes-list-map-keys[{at}]", key, text))
         elif key not in items.get("required", ()) and "default" not in held:
@@ -211,6 +215,10 @@ def _list_type(schema: Object, path: str) -> list[Cause]:
             )
             found.append(required(f"{path}.items.properties[{key}].default", text))
     return found
+
+
+def _is_shaped(items: Object) -> bool:
+    return isinstance(items.get("properties", {}), dict) and isinstance(items.get("required", []), list)
 
 
 def _default(schema: Object, path: str) -> list[Cause]:
@@ -263,7 +271,8 @@ def _refused(where: str, rule: Object, why: str) -> Cause:
 
 def _below(schema: Object, path: str, *, nested: bool) -> list[Cause]:
     found = []
-    for name, child in (schema.get("properties") or {}).items():
+    properties = schema.get("properties")
+    for name, child in properties.items() if isinstance(properties, dict) else ():
         found += schema_causes(child, f"{path}.properties[{name}]", nested=nested)
     if isinstance(schema.get("items"), dict):
         found += schema_causes(schema["items"], f"{path}.items", nested=nested)
@@ -289,7 +298,8 @@ def format_warnings(obj: Object) -> list[str]:
         kind = schema.get("format")
         if isinstance(kind, str) and kind not in FORMATS and schema.get("type") == "string":
             found.append(f"unrecognized format {quoted(kind)}")
-        for child in (schema.get("properties") or {}).values():
+        properties = schema.get("properties")
+        for child in properties.values() if isinstance(properties, dict) else ():
             walk(child)
         walk(schema.get("items"))
         walk(schema.get("additionalProperties"))

@@ -16,7 +16,7 @@ def default(obj: Object) -> None:
 def prepare(new: Object, old: Object | None) -> None:
     """Stored versions; conditions follow once the definition is served."""
     versions = (new.get("spec") or {}).get("versions") or ()
-    stored = [version["name"] for version in versions if version.get("storage")]
+    stored = [version.get("name", "") for version in versions if version.get("storage")]
     if old is None:
         accepted = {"plural": "", "kind": ""}
         new["status"] = {"conditions": None, "acceptedNames": accepted, "storedVersions": stored}

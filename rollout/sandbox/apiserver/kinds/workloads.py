@@ -78,6 +78,8 @@ def validate(new: Object, old: Object | None) -> list[Cause]:
     labels = spec["template"]["metadata"].get("labels") or {}
     if selector is None:
         found.append(required("spec.selector"))
+    elif problems := _expressions(selector):
+        found += problems
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
         found.append(bad("spec.selector", {}, "empty selector is invalid for deployment"))
     if not matches_selector(selector, labels):
@@ -91,6 +93,15 @@ def validate(new: Object, old: Object | None) -> list[Cause]:
     if old is not None and selector != old["spec"].get("selector"):
         found.append(immutable("spec.selector", selector))
     return found
+
+
+def _expressions(selector: Object) -> list[Cause]:
+    known = ("DoesNotExist", "Exists", "In", "NotIn")
+    return [
+        unsupported(f"spec.selector.matchExpressions[{at}].operator", item.get("operator", ""), known)
+        for at, item in enumerate(selector.get("matchExpressions") or ())
+        if item.get("operator") not in known
+    ]
 
 
 def validate_status(new: Object, old: Object | None) -> list[Cause]:
