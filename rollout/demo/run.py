@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from rich.console import Console
 
@@ -21,6 +23,7 @@ from rollout.demo.witness import Witness
 from rollout.kube.client import Kube
 from rollout.kube.login import login
 
+T = TypeVar("T")
 LOG_WIDTH = 110
 NOTES_S = 10.0
 """How long the operator may take to write the last verdict back to Git."""
@@ -32,15 +35,30 @@ def run(*, fast: bool, headless: bool, write_json: Path | None) -> bool:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rollout-demo-") as home:
         if headless or not console.is_terminal:
-            records, notes = asyncio.run(told(Path(home), Lines(console), fast=fast))
+            records, notes = _stoppable(told(Path(home), Lines(console), fast=fast))
         else:
             screen = Screen(console)
             with screen.open():
-                records, notes = asyncio.run(told(Path(home), screen, fast=fast))
+                records, notes = _stoppable(told(Path(home), screen, fast=fast))
     if write_json is not None:
         seconds = time.monotonic() - began
         write_json.write_text(json.dumps(report.to_json(records, notes, seconds), indent=2) + "\n")
     return not report.failures(records, notes)
+
+
+def _stoppable(work: Coroutine[Any, Any, T]) -> T:
+    """Run it; SIGTERM takes everything down as Ctrl-C does."""
+
+    async def watched() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(watched())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 async def told(
