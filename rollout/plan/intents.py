@@ -118,9 +118,22 @@ def _sentence(intent: Intent, response: Response) -> str:
 def _respond(facts: Facts, status: RolloutStatus, intent: Intent) -> Response:
     if intent.bound_to not in {None, status.current_pod_hash}:
         return Response(SUPERSEDED, f"it is bound to {intent.bound_to}, and that is not under way")
+    if _overtaken(status, intent):
+        return Response(SUPERSEDED, "an abort came with it or after it")
     if (began := _began(status, intent.key)) is not None and _before(intent.set_at, began):
         return Response(SUPERSEDED, "it was set before what is under way began")
     return _RESPONSES[intent.key](facts, status)
+
+
+def _overtaken(status: RolloutStatus, intent: Intent) -> bool:
+    """Whether the last intent was an abort that this one is no newer than.
+
+    An abort does not wait until the intent before it is cleared; that one may have acted, and must not again.
+    """
+    last = status.intent
+    if last is None or last.action != IntentKey.ABORT or intent.key is IntentKey.ABORT:
+        return False
+    return intent.set_at <= last.set_at
 
 
 def _began(status: RolloutStatus, key: IntentKey) -> datetime | None:

@@ -90,13 +90,13 @@ def _meddled(service: str, revision: str | None) -> Event:
 
 
 def _push(revision: str, attempt: str) -> Event:
-    return lambda world: world.push(revision, attempt=f"attempt-{revision}{attempt}")
+    return lambda world: world.push(revision, attempt=f"{revision}{attempt}-attempt")
 
 
 def _edited(policy: int) -> Event:
     def happen(world: World) -> None:
         assert world.wanted is not None
-        world.push(world.wanted.hash, spec=POLICIES[policy], attempt=f"{world.wanted.hash}-{policy}")
+        world.push(world.wanted.hash, spec=POLICIES[policy], attempt=f"{world.wanted.hash}-{policy}-edited")
 
     return happen
 

@@ -1013,5 +1013,22 @@ def test_a_superseded_revision_that_comes_back_is_judged_by_a_run_of_its_own() -
     world.push("v2")
     world.judge = says(Outcome.NOT_WORSE)
     world.run(healthy)
-    assert world.status.attempt == "attempt-v2.2"
+    assert world.status.attempt == "v2-attempt.2"
     assert [run.phase for run in world.runs.values()] == ["Inconclusive", "Inconclusive", "Successful"]
+
+
+def test_a_retry_that_could_not_be_cleared_does_not_act_again_after_an_abort() -> None:
+    world = steady(spec(*HALF))
+    world.push("v2")
+    world.run(paused)
+    world.annotate("abort", "first")
+    world.run(degraded)
+    world.wait(2)
+    world.deny = lambda action: isinstance(action, ClearIntent)
+    world.annotate("retry")
+    world.turn()
+    world.annotate("abort", "second", at=world.now)
+    world.turn()
+    world.deny = lambda action: False
+    world.wait(30)
+    assert (world.stage, world.weight, world.intents) == (Stage.REFUSED, 0, {})

@@ -154,7 +154,7 @@ class World:
     def push(self, revision: str, **changes: Any) -> None:
         """Git brings a template; the attempt's key follows it and the rest of the spec."""
         self.spec = changes.get("spec", self.spec)
-        self.wanted = Wanted(revision, changes.get("attempt", f"attempt-{revision}"), (f"shop:{revision}",))
+        self.wanted = Wanted(revision, changes.get("attempt", f"{revision}-attempt"), (f"shop:{revision}",))
         self.generation += 1
         self.source = SourceStatus(git_source="shop", commit=f"commit-{revision}-{self.generation}")
 
