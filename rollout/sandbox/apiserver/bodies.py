@@ -5,16 +5,9 @@ from typing import Any
 import orjson
 
 from rollout.sandbox.apiserver import structural
-from rollout.sandbox.apiserver.decode import (
-    DecodeError,
-    Findings,
-    decode_builtin,
-    decode_metadata,
-    duplicates,
-    json_kind,
-    not_handled,
-)
+from rollout.sandbox.apiserver.decode import Findings, decode_builtin, decode_metadata, not_handled
 from rollout.sandbox.apiserver.errors import ApiError, Cause, bad_request, invalid
+from rollout.sandbox.apiserver.parsing import DecodeError, duplicates, json_kind
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.served import Served, Write
 from rollout.sandbox.apiserver.shape import kind_shape, object_name

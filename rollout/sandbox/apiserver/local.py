@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
 
-from rollout.sandbox.apiserver import deletes, reads, subresources
+from rollout.sandbox.apiserver import deletes, reads, subresources, watches
 from rollout.sandbox.apiserver.core import ADMIN, Api
 from rollout.sandbox.apiserver.errors import ApiError, gone
 from rollout.sandbox.apiserver.resource import Object, Resource, copied
@@ -210,7 +210,7 @@ class LocalClient:
         """
         with self.api.lock:
             selection = self._select("watch", resource, namespace, label_selector, field_selector)
-            watch = reads.open_watch(self.api.store, selection, {"resourceVersion": since})
+            watch = watches.open_watch(self.api.store, selection, {"resourceVersion": since})
         try:
             changes = watch.initial
             while True:

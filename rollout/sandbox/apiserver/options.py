@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from rollout.sandbox.apiserver import decode
+from rollout.sandbox.apiserver import parsing
 from rollout.sandbox.apiserver.errors import Cause, bad_request, invalid
 
 
@@ -13,16 +13,16 @@ def parse_patch(raw: bytes, media: str) -> Any:
     """A patch's body; raises 400 in the words of each patch type."""
     try:
         if media == "application/apply-patch+yaml":
-            return decode.parse_yaml(raw)
-        value = decode.parse_json(raw)
-    except decode.DecodeError as error:
+            return parsing.parse_yaml(raw)
+        value = parsing.parse_json(raw)
+    except parsing.DecodeError as error:
         prefix = "" if "strategic" in media else "error decoding patch: "
         if media == "application/apply-patch+yaml":
             prefix = "error decoding YAML: "
         raise bad_request(f"{prefix}{error}") from error
     if media != "application/json-patch+json" and not isinstance(value, dict):
         prefix = "" if "strategic" in media else "error decoding patch: "
-        kind = decode.json_kind(value)
+        kind = parsing.json_kind(value)
         raise bad_request(
             f"{prefix}json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
         )

@@ -1,17 +1,15 @@
 """Get, list and watch: selection, pages and versions."""
 
-import asyncio
-import base64
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
 from rollout.sandbox.apiserver import selectors
+from rollout.sandbox.apiserver.continuation import make_token, parse_token
 from rollout.sandbox.apiserver.errors import ApiError, Cause, bad_request, gone, invalid
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.served import Served
-from rollout.sandbox.apiserver.store import Change, Event, Store, Stored, Watcher
+from rollout.sandbox.apiserver.store import Change, Event, Store, Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,73 +243,3 @@ def as_of(store: Store, selection: Selection, version: int) -> list[Stored]:
             held[event.key] = event.before
     kept = [held[key] for key in sorted(held) if selection.namespace in {None, key[0]}]
     return [stored for stored in kept if selection.holds(stored.obj)]
-
-
-def make_token(version: int, key: str) -> str:
-    """A continue token."""
-    text = orjson.dumps({"v": "meta.k8s.io/v1", "rv": version, "start": key + "\0"})
-    return base64.urlsafe_b64encode(text).decode().rstrip("=")
-
-
-def parse_token(token: str) -> tuple[int, str]:
-    """The version and last key of a continue token; raises 400."""
-    try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        value: Any = orjson.loads(raw)
-        return int(value["rv"]), str(value["start"])[:-1]
-    except (ValueError, KeyError, TypeError) as error:
-        raise bad_request(
-            "invalid continue token: continue key is not valid: " + _token_problem(token)
-        ) from error
-
-
-def _token_problem(token: str) -> str:
-    for at, char in enumerate(token):
-        if not (char.isascii() and (char.isalnum() or char in "-_=")):
-            return f"illegal base64 data at input byte {at}"
-    try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-    except ValueError:
-        return f"illegal base64 data at input byte {len(token) - len(token) % 4}"
-    shown = (
-        orjson.dumps(chr(raw[0])).decode().strip('"')
-        if raw and raw[0] < 128
-        else f"\\u{raw[0]:04x}"
-        if raw
-        else ""
-    )
-    return f"invalid character '{shown}' looking for beginning of value"
-
-
-@dataclass(slots=True)
-class Watch:
-    """An open watch: changes that came before, then those of the watcher."""
-
-    selection: Selection
-    watcher: Watcher
-    initial: list[Change]
-    version: int
-    initial_end: bool = False
-
-
-def open_watch(store: Store, selection: Selection, query: dict[str, str]) -> Watch:
-    """Begin a watch from `resourceVersion`: absent or 0 gives the present objects first. Raises 410, 422."""
-    check_match(query, watch=True)
-    storage = selection.served.storage
-    version = parse_version(query.get("resourceVersion", ""))
-    initial = query.get("sendInitialEvents") == "true"
-    store.check_future(version)
-    watcher = Watcher(selection.change, asyncio.get_running_loop())
-    changes: list[Change] = []
-    if initial or (not version and query.get("sendInitialEvents") is None):
-        held = store.list(storage, selection.namespace)
-        changes = [Change("ADDED", stored) for stored in held if selection.holds(stored.obj)]
-    elif version:
-        changes = [change for event in store.since(storage, version) if (change := selection.change(event))]
-    store.subscribe(storage, watcher)
-    return Watch(selection, watcher, changes, store.version, initial_end=initial)
-
-
-def expired(error: ApiError) -> bool:
-    """Whether a watch has to be begun with a list again."""
-    return error.status == 410

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from rollout.sandbox.apiserver.decode import DecodeError, Findings, decode_metadata
+from rollout.sandbox.apiserver.decode import Findings, decode_metadata
+from rollout.sandbox.apiserver.parsing import DecodeError
 from rollout.sandbox.apiserver.resource import Object, copied
 from rollout.sandbox.apiserver.shape import Schema
 

@@ -7,7 +7,16 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from rollout.sandbox.apiserver import decode, deletes, negotiation, protobuf, reads, subresources, watching
+from rollout.sandbox.apiserver import (
+    deletes,
+    negotiation,
+    parsing,
+    protobuf,
+    reads,
+    subresources,
+    watches,
+    watching,
+)
 from rollout.sandbox.apiserver.bodies import unrecognized
 from rollout.sandbox.apiserver.core import Api
 from rollout.sandbox.apiserver.errors import ApiError, bad_request, method_not_allowed, path_not_found
@@ -106,7 +115,7 @@ class Verb:
     async def _watch(self, selection: reads.Selection, wanted: Wanted) -> web.StreamResponse:
         try:
             with self.api.lock:
-                watch = reads.open_watch(self.api.store, selection, self.query)
+                watch = watches.open_watch(self.api.store, selection, self.query)
         except ApiError as error:
             if error.status != 410:
                 raise
@@ -127,9 +136,9 @@ class Verb:
             if media == "application/vnd.kubernetes.protobuf":
                 return protobuf.decode(raw), None
             if media == "application/yaml":
-                return decode.parse_yaml(raw), orjson.dumps(decode.parse_yaml(raw))
-            return decode.parse_json(raw), raw
-        except decode.DecodeError as error:
+                return parsing.parse_yaml(raw), orjson.dumps(parsing.parse_yaml(raw))
+            return parsing.parse_json(raw), raw
+        except parsing.DecodeError as error:
             raise unrecognized(self.served, str(error), raw) from error
 
     async def _raw(self) -> bytes:
@@ -226,8 +235,8 @@ class Verb:
         try:
             if media == "application/vnd.kubernetes.protobuf":
                 return protobuf.decode(raw)
-            return decode.parse_yaml(raw) if media == "application/yaml" else decode.parse_json(raw)
-        except decode.DecodeError as error:
+            return parsing.parse_yaml(raw) if media == "application/yaml" else parsing.parse_json(raw)
+        except parsing.DecodeError as error:
             raise bad_request(str(error)) from error
 
     def _delete_collection(self, options: deletes.DeleteOptions, wanted: Wanted) -> web.Response:

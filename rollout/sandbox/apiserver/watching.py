@@ -10,9 +10,9 @@ from aiohttp import web
 
 from rollout.sandbox.apiserver import table
 from rollout.sandbox.apiserver.negotiation import Wanted
-from rollout.sandbox.apiserver.reads import Watch
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.apiserver.store import Change, Store
+from rollout.sandbox.apiserver.watches import Watch
 
 BOOKMARK_SECONDS = 30.0
 LAST_BOOKMARK_SECONDS = 2.0
