@@ -1,0 +1,234 @@
+"""A sandbox with the operator in it, and shops on it: a namespace, a repository, users and a witness each."""
+
+import itertools
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from e2e_oracles import changes, weight_of
+from e2e_witness import Object, Witness
+
+from rollout.api.crd import all_crds
+from rollout.demo import operator_process
+from rollout.demo.repository import Repository
+from rollout.sandbox.cluster import Sandbox
+from rollout.sandbox.install import find_kubectl
+from rollout.sandbox.processes import Child
+from rollout.sandbox.shop.load import Load, LoadReport
+
+T = TypeVar("T")
+Manifest = dict[str, Any]
+
+DEMO = Path(operator_process.__file__).with_name("manifests")
+RATE = 600.0
+LONGEST_S = 300.0
+DONE_S = 30.0
+STABLE, CANARY, NAME = "shop-stable", "shop-canary", "shop"
+NOBODY = "-"
+_numbers = itertools.count(1)
+
+
+class Stage:
+    """One sandbox, and the operator as a process under its own ServiceAccount and the roles of `deploy/`."""
+
+    def __init__(self, sandbox: Sandbox, home: Path) -> None:
+        self.sandbox = sandbox
+        self.home = home
+        self._operator: Child | None = None
+
+    def do(self, work: Coroutine[Any, Any, T], within_s: float = DONE_S) -> T:
+        """Do something in the sandbox's loop, whose children die with it."""
+        return self.sandbox.submit(work).result(within_s)
+
+    def install(self) -> None:
+        """What `kubectl apply` would install on any cluster: the CRDs and the operator's rights."""
+        self.do(self.sandbox.load([*all_crds().values(), *operator_process.rights()]))
+
+    @property
+    def operator(self) -> Child:
+        assert self._operator is not None
+        return self._operator
+
+    def start_operator(self) -> None:
+        self._operator = self.do(operator_process.start(self.sandbox, self.home))
+
+    def kill_operator(self) -> None:
+        """SIGKILL to the operator and to what it started, and no more."""
+        self.operator.signal(signal.SIGKILL)
+        self.do(self.operator.wait())
+
+    def ensure_operator(self) -> None:
+        """Start the operator where none is running."""
+        if self._operator is None or not self._operator.running:
+            self.start_operator()
+
+    def stop_operator(self) -> None:
+        if self._operator is not None:
+            self.do(self._operator.stop(10.0))
+
+    def kubectl(self, *words: str) -> str:
+        """Run the real kubectl as a person would; its output."""
+        command = [str(find_kubectl()), f"--kubeconfig={self.sandbox.kubeconfig}", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
+        return done.stdout
+
+
+class Shop:
+    """One application under a Rollout, in a namespace of its own."""
+
+    def __init__(self, stage: Stage, home: Path) -> None:
+        self.stage = stage
+        self.namespace = f"e2e-{next(_numbers)}"
+        self.host = f"{self.namespace}.local"
+        self.repository = Repository(home / self.namespace)
+        self.witness = Witness(stage.sandbox, self.namespace)
+        self.objects = self._manifests()
+        self._load: Load | None = None
+
+    def _manifests(self) -> dict[str, Manifest]:
+        texts = [path.read_text() for path in sorted((DEMO / "shop").glob("*.yaml"))]
+        objects = [each for text in texts for each in yaml.safe_load_all(text)]
+        for each in objects:
+            each["metadata"]["namespace"] = self.namespace
+        found = {f"{each['kind']}/{each['metadata']['name']}": each for each in objects}
+        found[f"HTTPRoute/{NAME}"]["spec"]["hostnames"] = [self.host]
+        metric = found["AnalysisTemplate/errors"]["spec"]["metrics"][0]
+        metric["provider"]["prometheus"]["address"] = self.stage.sandbox.prometheus_url
+        found[f"Rollout/{NAME}"]["spec"]["replicas"] = 2
+        return found
+
+    @property
+    def canary_strategy(self) -> Manifest:
+        """The strategy in the manifest of the next commit; change it before."""
+        strategy: Manifest = self.objects[f"Rollout/{NAME}"]["spec"]["strategy"]["canary"]
+        return strategy
+
+    def open(self, image: str = "v1") -> None:
+        """Commit the first version, let the operator pull it, and let users in when it serves."""
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        self.stage.do(self.stage.sandbox.load([namespace]))
+        self.stage.do(self.witness.start())
+        (self.repository.clone.parent / "shop-content").mkdir(parents=True)
+        self.stage.do(self.repository.create(self.repository.clone.parent / "shop-content"))
+        self.commit(f"shop {image}", image)
+        source = yaml.safe_load((DEMO / "gitsource.yaml").read_text())
+        source["metadata"]["namespace"] = self.namespace
+        source["spec"] |= {"url": self.repository.url, "path": "."}
+        self.stage.do(self.stage.sandbox.load([source]))
+        self.until(
+            lambda: self.phase == "Healthy" and self.status.get("stableRS"), 40, "the first version serves"
+        )
+        self.until(lambda: self.stage.do(self.witness.answered(self.host)), 10, "the proxy knows the route")
+        self._load = Load(self.stage.sandbox.proxy_url, host=self.host, rate=RATE, seconds=LONGEST_S)
+        self.stage.do(self._load.start())
+        self.until(lambda: self.report.requests(image) > RATE, 20, "users are answered")
+
+    def commit(self, subject: str, image: str = "") -> str:
+        """Write the manifests as they stand now, with `image` where one is named, and push them."""
+        if image:
+            self.pod_spec["containers"][0]["image"] = f"shop:{image}"
+        text = yaml.safe_dump_all(self.objects.values(), sort_keys=False)
+        (self.repository.clone / "shop.yaml").write_text(text)
+        return self.stage.do(self.repository.push(subject))
+
+    @property
+    def pod_spec(self) -> Manifest:
+        found: Manifest = self.objects[f"Rollout/{NAME}"]["spec"]["template"]["spec"]
+        return found
+
+    def close(self) -> None:
+        """Send the users home and take everything down."""
+        if self._load is not None:
+            self.stage.do(self._load.stop())
+        self.stage.do(self.witness.stop())
+
+        self.stage.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")
+
+    def until(self, holds: Callable[[], Any], within_s: float, what: str) -> None:
+        """Wait until something holds of what the witness sees."""
+        self.witness.until(
+            holds, within_s, f"{what}; the status is {yaml.safe_dump(dict(self.status))[:3000]}"
+        )
+
+    @property
+    def rollout(self) -> Object:
+        return self.witness.last("rollouts", NAME)
+
+    @property
+    def status(self) -> Object:
+        return self.rollout.get("status") or {}
+
+    @property
+    def phase(self) -> str:
+        return self.status.get("phase", "")
+
+    def condition(self, kind: str) -> bool:
+        return is_true(self.status, kind)
+
+    @property
+    def report(self) -> LoadReport:
+        """What users saw up to now."""
+        assert self._load is not None
+        return self._load.report
+
+    def at_rest(self, version: str) -> bool:
+        """Whether what Git wants now has come to an end, and when it did its image was `version`."""
+        image = (
+            self.rollout.get("spec", {})
+            .get("template", {})
+            .get("spec", {})
+            .get("containers", [{}])[0]
+            .get("image")
+        )
+        rested = self.status.get("stage") in ("Stable", "Refused")
+        current = self.status.get("observedGeneration") == self.rollout.get("metadata", {}).get("generation")
+        ended = any(each["version"] == f"shop:{version}" for each in self.status.get("history", ()))
+        return image == f"shop:{version}" and rested and current and ended
+
+    def newest(self) -> Object:
+        """The newest entry of the history."""
+        return max(self.status["history"], key=lambda entry: entry["at"])
+
+    def weight(self) -> int:
+        """The canary's weight as it stands in the route."""
+        return weight_of(self.witness.last("httproutes", NAME), CANARY)
+
+    def service(self, name: str) -> str:
+        """How the proxy's counters name a Service."""
+        return f"{self.namespace}-{name}"
+
+    def settle_load(self) -> LoadReport:
+        """Send the users home, wait for their last answers, and read the pods' counters once more."""
+        assert self._load is not None
+        report = self.stage.do(self._load.stop())
+        self.stage.do(self.witness.look_at_pods())
+        return report
+
+    def note_says(self, commit: str, verdict: str) -> bool:
+        """Whether the operator's note on a commit holds a verdict."""
+        return f'"{verdict}"' in self.stage.do(self.repository.note(commit))
+
+    def story(self) -> str:
+        """What the witness saw of the Rollout, for people who look for a failure."""
+        seen = self.witness.seen["rollouts"]
+        began = seen[0].at if seen else time.time()
+        lines = [
+            f"{each.at - began:7.2f} s {each.status.get('stage')} {each.status.get('step', '')} "
+            f"{each.status.get('phase')} {each.status.get('message', '')}"
+            for each in seen
+        ]
+        lines += [
+            f"{each.at - began:7.2f} s {each.object.get('reason')}: {each.object.get('message')}"
+            for each in self.witness.seen["events"]
+        ]
+        return "\n".join(str(line) for line in changes(lines))
+
+
+def is_true(status: Object, kind: str) -> bool:
+    """Whether a condition is True in a status."""
+    return any(each["type"] == kind and each["status"] == "True" for each in status.get("conditions", ()))

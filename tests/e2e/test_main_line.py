@@ -1,0 +1,129 @@
+"""The main job: a commit is promoted by its metrics, another rolled back by them, a third stopped by hand."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+from e2e_oracles import carried, changes, differs, overruns, weight_of
+from e2e_stage import CANARY, NAME, NOBODY, STABLE, Shop
+from e2e_witness import answers
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+
+SETTLED_S = 1.0
+STEPS = (5, 25, 50)
+
+
+def lost(shop: Shop) -> dict[str, tuple[int, int]]:
+    """(what users got, what the pods counted) wherever these differ, failures included; users have gone."""
+    report, pods = shop.settle_load(), shop.witness.pods.values()
+    pairs = {f"{code} by nobody": (count, 0) for code, count in report.counts.get(NOBODY, {}).items()}
+    for version in set(report.counts) - {NOBODY}:
+        counted, failed = answers(pods, version)
+        pairs[f"answers of {version}"] = (report.requests(version), counted)
+        pairs[f"failures of {version}"] = (report.failed(version), failed)
+    return {what: pair for what, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def over_allowance(shop: Shop) -> list[str]:
+    return overruns(
+        shop.witness.versions("rollouts", NAME),
+        shop.witness.proxy,
+        shop.service(STABLE),
+        shop.service(CANARY),
+    )
+
+
+def test_a_commit_is_promoted_step_by_step_and_no_request_is_lost(shop: Shop) -> None:
+    shop.open("v1")
+    began = shop.report.at
+    commit = shop.commit("bump shop to v2", "v2")
+    shop.until(lambda: shop.at_rest("v2"), 150, "v2 has come to its end")
+
+    assert (shop.newest()["verdict"], shop.newest()["commit"]) == ("Promoted", commit)
+    assert shop.phase == "Healthy"
+    assert shop.newest()["reason"] == "every guardrail was proved not worse"
+    shop.until(lambda: shop.note_says(commit, "Promoted"), 15, "the verdict is noted on the commit")
+    shop.until(lambda: old_pods_are_gone(shop, "v1"), 30, "the old version is taken down")
+    assert lost(shop) == {}
+
+    routes = shop.witness.versions("httproutes", NAME, began)
+    assert changes(weight_of(each.object, CANARY) for each in routes) == [0, *STEPS, 100, 0]
+    assert over_allowance(shop) == []
+    for weight in STEPS:
+        since = next(each.at for each in routes if weight_of(each.object, CANARY) == weight)
+        until = next(
+            each.at for each in routes if each.at > since and weight_of(each.object, CANARY) != weight
+        )
+        count, total = carried(
+            shop.witness.proxy, since + SETTLED_S, until, shop.service(STABLE), shop.service(CANARY)
+        )
+        assert total > 0
+        assert not differs(count, total, weight), f"{count} of {total} at {weight} %"
+
+
+def old_pods_are_gone(shop: Shop, version: str) -> bool:
+    newest = {each.name: each for each in shop.witness.seen["pods"]}
+    own = [
+        each for each in newest.values() if each.object["spec"]["containers"][0]["image"] == f"shop:{version}"
+    ]
+    return bool(own) and all(each.gone for each in own)
+
+
+def test_a_version_that_fails_six_percent_is_rolled_back_by_evidence(
+    shop: Shop, record_property: Callable[[str, object], None]
+) -> None:
+    shop.open("v1")
+    commit = shop.commit("bump shop to v2", "v2-6pct")
+    shop.until(lambda: shop.at_rest("v2-6pct"), 120, "v2 has come to its end")
+    shop.until(lambda: old_pods_are_gone(shop, "v2-6pct"), 30, "the canary is taken down")
+
+    entry = shop.newest()
+    assert (entry["verdict"], entry["commit"]) == ("RolledBack", commit)
+    assert "worse" in entry["reason"]
+    assert "errors: canary" in entry["reason"]
+    assert shop.phase == "Degraded"
+    assert shop.condition("RolledBack")
+    assert shop.weight() == 0
+    shop.until(lambda: shop.note_says(commit, "RolledBack"), 15, "the verdict is noted on the commit")
+
+    decided = datetime.fromisoformat(entry["decidedAt"]).timestamp()
+    last_answer = shop.report.last["v2-6pct"]
+    record_property("silence_s", round(last_answer - decided, 3))
+    recorded = next(e.at for e in shop.witness.seen["rollouts"] if e.status.get("stage") == "RollingBack")
+    routes = shop.witness.versions("httproutes", NAME)
+    zero = next(e.at for e in routes if e.at >= recorded and weight_of(e.object, CANARY) == 0)
+    ended = next(e.at for e in shop.witness.seen["rollouts"] if e.status.get("stage") == "Refused")
+    assert decided < recorded <= zero < ended
+    assert last_answer < ended, "the canary still answered when its end was told"
+
+    assert lost(shop) == {}
+    assert over_allowance(shop) == []
+
+
+def test_kubectl_annotate_stops_a_version_at_five_percent(shop: Shop) -> None:
+    shop.open("v1")
+    shop.canary_strategy["steps"] = [{"setWeight": 5}, {"pause": {}}]
+    commit = shop.commit("bump shop to v2, pause at 5 %", "v2")
+    shop.until(lambda: shop.phase == "Paused" and shop.report.requests("v2") > 20, 60, "v2 pauses at 5 %")
+    assert shop.weight() == 5
+
+    shop.stage.kubectl(
+        "annotate",
+        f"rollouts.progressive.delivery/{NAME}",
+        f"--namespace={shop.namespace}",
+        "progressive.delivery/abort=it looks odd",
+    )
+    shop.until(lambda: shop.at_rest("v2"), 30, "v2 has come to its end")
+    assert (shop.newest()["verdict"], shop.newest()["commit"]) == ("Aborted", commit)
+    assert "it looks odd" in shop.newest()["reason"]
+    assert shop.phase == "Degraded"
+    assert shop.weight() == 0
+    assert shop.status["intent"] | {"action": "abort", "outcome": "Acted"} == shop.status["intent"]
+    shop.until(lambda: shop.status["intent"]["state"] == "Cleared", 10, "the intent is cleared")
+    assert "progressive.delivery/abort" not in shop.rollout["metadata"].get("annotations", {})
+    shop.until(lambda: shop.note_says(commit, "Aborted"), 15, "the verdict is noted on the commit")
+    shop.until(lambda: old_pods_are_gone(shop, "v2"), 30, "the canary is taken down")
+
+    assert lost(shop) == {}
+    assert over_allowance(shop) == []
