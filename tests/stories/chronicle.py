@@ -1,0 +1,225 @@
+"""What happened to one shop, write by write, and the safety invariants of it.
+
+Nothing here asks the operator: weights, selectors, endpoints and pods are read from the objects as the API
+server held them, in the order of its resourceVersions.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import manifests
+from manifests import CANARY, STABLE, Manifest
+from stage import ROLLOUTS, ROUTES, RUNS, Shop
+
+from rollout.plan.schedule import DRAIN
+from rollout.sandbox.apiserver.resource import ENDPOINT_SLICES, PODS, REPLICA_SETS, SERVICES, Resource
+
+HASH = "rollouts-pod-template-hash"
+CLOCK_S = 0.5
+"""By how much a time may differ between where it was measured: here and there."""
+WATCHED = (ROLLOUTS, ROUTES, SERVICES, REPLICA_SETS, ENDPOINT_SLICES, PODS, RUNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object as it stood after one write; `at` is the monotonic time at which it was seen."""
+
+    version: int
+    kind: str
+    object: Manifest
+    gone: bool = False
+    at: float = 0.0
+
+
+@dataclass(slots=True)
+class Chronicle:
+    """All writes to a shop's objects."""
+
+    entries: list[Entry] = field(default_factory=list)
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, shop: Shop) -> AsyncIterator["Chronicle"]:
+        """Follow a shop for as long as the context lasts."""
+        chronicle = cls()
+        stop = asyncio.Event()
+        following = shop.sandbox.submit(chronicle._follow_all(shop, stop))
+        try:
+            yield chronicle
+        finally:
+            shop.sandbox.submit(_set(stop)).result()
+            following.result()
+
+    async def _follow_all(self, shop: Shop, stop: asyncio.Event) -> None:
+        tasks = [asyncio.create_task(self._follow(shop, resource)) for resource in WATCHED]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, shop: Shop, resource: Resource) -> None:
+        """Watch, and go on where a watch was cut."""
+        since = ""
+        while True:
+            async for event in shop.sandbox.client.watch(resource, shop.namespace, since=since):
+                since = event.object["metadata"]["resourceVersion"]
+                gone = event.type == "DELETED"
+                kind = resource.plural
+                self.entries.append(Entry(int(since), kind, event.object, gone, time.monotonic()))
+
+    def broken(self) -> list[str]:
+        """Every write that breaks an invariant, in words that name it."""
+        world = World()
+        return [
+            f"{words} (at resourceVersion {entry.version})"
+            for entry in sorted(self.entries, key=lambda each: each.version)
+            for words in world.becomes(entry)
+        ]
+
+    def weights(self) -> list[int]:
+        """The canary's weights, one after the other."""
+        found: list[int] = []
+        for entry in sorted(self.entries, key=lambda each: each.version):
+            if entry.kind == ROUTES.plural and not entry.gone:
+                weight = percent(entry.object)
+                if weight is not None and (not found or found[-1] != weight):
+                    found.append(weight)
+        return found
+
+    def names(self, resource: Resource) -> set[str]:
+        """Every object of a kind that was ever there."""
+        return {each.object["metadata"]["name"] for each in self.entries if each.kind == resource.plural}
+
+
+async def _set(event: asyncio.Event) -> None:
+    event.set()
+
+
+def percent(route: Manifest) -> int | None:
+    """The canary's share of the pair, rounded up; None where the route does not hold the pair."""
+    for rule in route["spec"].get("rules") or ():
+        weights = {ref["name"]: int(ref.get("weight", 1)) for ref in rule.get("backendRefs") or ()}
+        if {STABLE, CANARY} <= set(weights) and weights[STABLE] + weights[CANARY]:
+            return math.ceil(100 * weights[CANARY] / (weights[STABLE] + weights[CANARY]))
+    return None
+
+
+@dataclass(slots=True)
+class World:
+    """A shop at one resourceVersion."""
+
+    weight: int = 0
+    recorded: int = 0
+    wanted: int = 0
+    stable_rs: str = ""
+    selectors: dict[str, str] = field(default_factory=dict)
+    ready: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Ready endpoints by slice and revision; a slice's Service is the first word of its name."""
+    pods: dict[str, int] = field(default_factory=dict)
+    """Pods that a ReplicaSet shall have, by revision."""
+    last_traffic: dict[str, float] = field(default_factory=dict)
+
+    def becomes(self, entry: Entry) -> Iterator[str]:
+        """Take one write in; what it breaks."""
+        match entry.kind:
+            case ROLLOUTS.plural if entry.object["metadata"]["name"] == manifests.NAME:
+                self._recorded(entry.object)
+            case ROUTES.plural if not entry.gone:
+                yield from self._routed(percent(entry.object), entry.at)
+            case SERVICES.plural if not entry.gone:
+                yield from self._selected(entry.object, entry.at)
+            case ENDPOINT_SLICES.plural:
+                self._reached(entry)
+            case REPLICA_SETS.plural:
+                yield from self._sized(entry)
+
+    def _recorded(self, rollout: Manifest) -> None:
+        status = rollout.get("status") or {}
+        self.recorded = (status.get("canary") or {}).get("desiredWeight", 0)
+        self.wanted = rollout["spec"].get("replicas", self.wanted)
+        self.stable_rs = status.get("stableRS", "")
+
+    def _routed(self, weight: int | None, at: float) -> Iterator[str]:
+        if weight is None or weight == self.weight:
+            return
+        if weight > self.weight:
+            if weight > self.recorded:
+                yield f"I3: the canary is raised to {weight} %, recorded is {self.recorded} %"
+            reached = self.reached(CANARY)
+            revision = self.selectors.get(CANARY, "")
+            if set(reached) != {revision}:
+                yield f"I4: the canary is raised to {weight} %, its Service reaches {reached}"
+            needed = math.ceil(weight * self.wanted / 100)
+            if 0 < reached.get(revision, 0) < needed and self.reached(STABLE):
+                yield f"I4: the canary is raised to {weight} % with {reached[revision]} of {needed} pods"
+        if weight < self.weight and not self.reached(STABLE):
+            yield f"I1: stable is raised to {100 - weight} % without an endpoint"
+        self._mark(at)
+        self.weight = weight
+        self._mark(at)
+
+    def _selected(self, service: Manifest, at: float) -> Iterator[str]:
+        name = service["metadata"]["name"]
+        revision = (service["spec"].get("selector") or {}).get(HASH, "")
+        before = self.selectors.get(name, "")
+        carries = {STABLE: 100 - self.weight, CANARY: self.weight}.get(name, 0)
+        if before and before != revision and carries:
+            yield f"I4: {name} turns from {before} to {revision or 'all pods'} while it carries {carries} %"
+        self._mark(at)
+        self.selectors[name] = revision
+
+    def _reached(self, entry: Entry) -> None:
+        meta = entry.object["metadata"]
+        counts: dict[str, int] = {}
+        for endpoint in entry.object.get("endpoints") or ():
+            if (endpoint.get("conditions") or {}).get("ready") and not entry.gone:
+                pod = endpoint["targetRef"]["name"]
+                revision = pod.split("-")[1]
+                counts[revision] = counts.get(revision, 0) + 1
+        service = meta["labels"]["kubernetes.io/service-name"]
+        self.ready[f"{service} {meta['name']}"] = counts
+
+    def _sized(self, entry: Entry) -> Iterator[str]:
+        revision = entry.object["metadata"]["labels"].get(HASH, "")
+        count = 0 if entry.gone else entry.object["spec"].get("replicas", 0)
+        before = self.pods.get(revision, 0)
+        self.pods[revision] = count
+        if count >= before or count >= self.wanted:
+            return
+        share = self._share(revision)
+        if count < math.ceil(share * self.wanted / 100):
+            yield f"I2: {revision} is sized from {before} to {count} while it carries {share} %"
+        if share == 0 and revision in self.last_traffic:
+            idle = entry.at - self.last_traffic[revision]
+            if idle < DRAIN.total_seconds() - CLOCK_S:
+                yield f"I2: {revision} loses pods {idle:.1f} s after its last traffic"
+        if revision == self.stable_rs and count < self.wanted:
+            yield f"I5: stable is sized from {before} to {count} of {self.wanted}"
+
+    def _mark(self, at: float) -> None:
+        for revision in set(self.selectors.values()):
+            if self._share(revision):
+                self.last_traffic[revision] = at
+
+    def _share(self, revision: str) -> int:
+        stable = 100 - self.weight if self.selectors.get(STABLE) == revision else 0
+        return stable + (self.weight if self.selectors.get(CANARY) == revision else 0)
+
+    def reached(self, service: str) -> dict[str, int]:
+        """Ready endpoints of a Service, by revision."""
+        found: dict[str, int] = {}
+        for key, counts in self.ready.items():
+            if key.split()[0] == service:
+                for revision, count in counts.items():
+                    found[revision] = found.get(revision, 0) + count
+        return found
+
+
+def entries(*told: tuple[str, Any]) -> Iterable[Entry]:
+    """Entries for a test of this module: (kind, object) in their order, a second apart."""
+    return [Entry(n, kind, body, at=float(n)) for n, (kind, body) in enumerate(told, 1)]
