@@ -110,13 +110,12 @@ def _canary_pods(facts: Facts, status: RolloutStatus) -> Iterator[Action]:
 
 
 def canary_pods(facts: Facts, status: RolloutStatus) -> int:
-    """Pods for the revision under way, before weight moves: for its weight, or the larger one it has."""
+    """Pods for the revision under way, before weight moves; none goes before a lower weight has drained."""
     if status.stage not in {Stage.RESETTING, Stage.STEPPING} or status.promote_full or not facts.steps:
         return facts.replicas
     least = facts.canary.min_pods_per_replica_set if facts.canary else 1
     level = schedule.level(facts.steps, status.current_step_index)
-    live = (facts.live or 0) if status.stage is Stage.STEPPING else 0
-    needed = replicas.canary(max(level, live, status.canary.desired_weight), facts.replicas, least)
+    needed = replicas.canary(max(level, status.canary.desired_weight), facts.replicas, least)
     return needed if _drained(facts, status) else max(needed, _held_pods(facts, status))
 
 
