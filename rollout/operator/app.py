@@ -58,16 +58,30 @@ def run(settings: Settings) -> None:
 
 async def _until_told(settings: Settings) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    _listen(stop)
+    work = asyncio.create_task(_work(settings, stop), name="operator")
+    told = asyncio.create_task(stop.wait(), name="told")
+    await asyncio.wait((work, told), return_when=asyncio.FIRST_COMPLETED)
+    log.info("stopping")
+    told.cancel()
+    work.cancel()
+    with suppress(asyncio.CancelledError):
+        await work
+
+
+async def _work(settings: Settings, stop: asyncio.Event) -> None:
+    async with operating(settings) as operator:
+        _listen(stop)  # again: kopf has taken the signals, and would wait 5 s for our tasks before it ends
+        await operator.ended()
+
+
+def _listen(stop: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with operating(settings):
-        await stop.wait()
-        log.info("stopping")
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 @asynccontextmanager
-async def operating(settings: Settings) -> AsyncIterator[Metrics]:
+async def operating(settings: Settings) -> AsyncIterator["Operator"]:
     """The operator at work for as long as the context lasts; a failure of one of its parts ends it."""
     metrics = Metrics()
     async with AsyncExitStack() as stack:
@@ -82,7 +96,7 @@ async def operating(settings: Settings) -> AsyncIterator[Metrics]:
         log.info("serving /metrics, /healthz and /readyz on port %d", port)
         await operator.start()
         try:
-            yield metrics
+            yield operator
         finally:
             await operator.stop()
 
@@ -111,19 +125,22 @@ class Operator:
         )
         self._waker = waking.Waker(self._queue, observer.memory, self._gitops.notebook)
         self._tasks: list[asyncio.Task[None]] = []
+        self._kopf_ready = asyncio.Event()
         self._kopf_stop = asyncio.Event()
         self._kopf: asyncio.Task[None] | None = None
         self._synced = False
 
     async def start(self) -> None:
         """Wait for the CRDs, fill the caches, then let kopf wake the queue."""
-        log.info("git %s", check_git())
+        log.info("found %s", check_git())
         await self._wait_for_crds()
         self._tasks = [asyncio.create_task(self._caches.run(), name="caches")]
         await self._caches.synced()
         self._synced = True
         self._tasks.append(asyncio.create_task(self._queue.run(), name="queue"))
         self._kopf = asyncio.create_task(self._watch(), name="kopf")
+        ready = asyncio.create_task(self._kopf_ready.wait(), name="ready")
+        await asyncio.wait((self._kopf, ready), return_when=asyncio.FIRST_COMPLETED)
         log.info("watching %s", self._settings.watched or "all namespaces")
 
     async def stop(self) -> None:
@@ -135,6 +152,17 @@ class Operator:
         if self._kopf is not None:
             with suppress(asyncio.CancelledError):
                 await self._kopf
+
+    async def ended(self) -> None:
+        """Wait until one part ends.
+
+        Raises:
+            Exception: whatever a part failed with.
+        """
+        parts = [*self._tasks, *([self._kopf] if self._kopf else [])]
+        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        for part in done:
+            part.result()
 
     def alive(self) -> str:
         """Empty while every part runs."""
@@ -154,6 +182,7 @@ class Operator:
             standalone=True,
             clusterwide=namespace is None,
             namespaces=[namespace] if namespace else [],
+            ready_flag=self._kopf_ready,
             stop_flag=self._kopf_stop,
         )
 
