@@ -253,7 +253,7 @@ def test_every_signal_leads_somewhere() -> None:
     assert {signal for row in TRANSITIONS.values() for signal in row} == set(Signal)
 
 
-@pytest.mark.parametrize("stage", list(UNDER_WAY))
+@pytest.mark.parametrize("stage", sorted(UNDER_WAY))
 def test_whatever_is_under_way_can_be_stopped(stage: Stage) -> None:
     assert TRANSITIONS[stage][Signal.ABORTED] is Stage.ROLLING_BACK
     assert TRANSITIONS[stage][Signal.STABLE_REAPPLIED] is Stage.ROLLING_BACK
