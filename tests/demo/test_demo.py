@@ -1,0 +1,89 @@
+"""The demo as a user runs it: two at once, on real parts, and stopped half-way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rollout.demo.story import STORY
+
+DEMO = [sys.executable, "-m", "rollout.cli", "demo", "--fast", "--headless"]
+LONGEST_SECONDS = 400
+
+
+class Demo:
+    """One run in a session of its own, with its own folder for temporary files."""
+
+    def __init__(self, home: Path) -> None:
+        self.temporary = home / "tmp"
+        self.temporary.mkdir(parents=True)
+        self.json = home / "demo.json"
+        self.log = home / "demo.log"
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [*DEMO, "--json", str(self.json)],
+                stdout=out,
+                stderr=out,
+                env=os.environ | {"TMPDIR": str(self.temporary)},
+                start_new_session=True,
+            )
+
+    def finished(self) -> int:
+        return self.process.wait(LONGEST_SECONDS)
+
+    def says(self, words: str) -> None:
+        """Wait until the log holds the words."""
+        deadline = time.monotonic() + LONGEST_SECONDS
+        while words not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.2)  # polling a file that another process writes, bounded by the deadline
+
+    def left_behind(self) -> list[str]:
+        """Processes and files of this run that are still there; each names the temporary folder."""
+        words = str(self.temporary).encode()
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                said = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if words in said:
+                found.append((entry / "cmdline").read_bytes().decode())
+        return found + [str(path) for path in self.temporary.iterdir()]
+
+
+@pytest.mark.real
+@pytest.mark.timeout(LONGEST_SECONDS + 60)
+def test_two_at_once_end_as_told_and_leave_nothing(tmp_path: Path) -> None:
+    demos = [Demo(tmp_path / name) for name in ("one", "other")]
+    for demo in demos:
+        assert demo.finished() == 0, demo.log.read_text()
+        seen = json.loads(demo.json.read_text())
+        assert seen["ok"]
+        assert [act["act"] for act in seen["acts"]] == [act.key for act in STORY]
+        assert all(act["users"]["failed_by_nobody"] == 0 for act in seen["acts"])
+        assert demo.left_behind() == []
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param(signal.SIGINT, id="Ctrl-C leaves nothing"),
+        pytest.param(signal.SIGTERM, id="SIGTERM leaves nothing"),
+    ],
+)
+def test_stopped_half_way(ending: signal.Signals, tmp_path: Path) -> None:
+    demo = Demo(tmp_path)
+    demo.says("RevisionStarted")
+    assert demo.left_behind(), "this oracle sees what runs"
+    demo.process.send_signal(ending)
+    assert demo.finished() == 130, demo.log.read_text()
+    assert demo.left_behind() == []
+    assert "Traceback" not in demo.log.read_text()
