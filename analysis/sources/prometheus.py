@@ -94,7 +94,11 @@ class PrometheusSource:
         allowed = deadline - time.monotonic()
         if allowed <= 0:
             raise SourceDownError(f"no time was left to ask {self._shown}: too many queries at once")
-        asked = {"query": promql, "time": f"{to_ms(at) / 1000:.3f}", "timeout": f"{max(1, int(1000 * allowed))}ms"}
+        asked = {
+            "query": promql,
+            "time": f"{to_ms(at) / 1000:.3f}",
+            "timeout": f"{max(1, int(1000 * allowed))}ms",
+        }
         try:
             with self._session.post(
                 self._url,

@@ -1,4 +1,4 @@
-"""The vocabulary: the kinds of `progressive.delivery/v1alpha1` as frozen models, their statuses, intents and errors.
+"""The vocabulary: the kinds of `progressive.delivery/v1alpha1`, their statuses, intents and errors.
 
 Values only: nothing here reads a clock, a file or a cluster.
 """

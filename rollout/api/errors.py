@@ -1,7 +1,7 @@
 """Errors by remedy: what has to happen before it can go on.
 
 - `Retry`: nobody needs to act, it is tried again (network, conflict, a server that is busy);
-- `Stalled`: somebody has to change something first; `reason` becomes the reason of a condition and of an Event.
+- `Stalled`: somebody has to change something first; `reason` becomes that of a condition and of an Event.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Intents: what a person asks for with one `kubectl annotate`.
 
-The value of the annotation is free text, the reason; `for=HASH: reason` binds it to one revision. An intent is the same
-intent as long as key, value and `set_at` are the same.
+The value of the annotation is free text, the reason; `for=HASH: reason` binds it to one revision. An intent
+is the same intent as long as key, value and `set_at` are the same.
 """
 
 import re
@@ -72,7 +72,8 @@ def find(
 ) -> tuple[Intent, ...]:
     """Intents among `annotations`, abort first.
 
-    `set_at` maps an annotation's name to (time, field manager) as managedFields tell; `seen_at` stands in where they don't.
+    `set_at` maps an annotation's name to (time, field manager) as managedFields tell; `seen_at` stands in
+    where they don't.
     """
     found = []
     for key in IntentKey:

@@ -1,7 +1,8 @@
 """What is remembered between two turns: the status of a Rollout.
 
-A superset of Argo Rollouts' status. What is called desired was written before acting on it; what is called observed was
-read back. The stage is where the state machine stands (`rollout.plan.transitions`); the phase is what a person reads.
+A superset of Argo Rollouts' status. What is called desired was written before acting on it; what is called
+observed was read back. The stage is where the state machine stands (`rollout.plan.transitions`); the phase is
+what a person reads.
 """
 
 from datetime import datetime
@@ -205,7 +206,7 @@ class HistoryEntry(Model):
 
 
 class RefusedAttempt(Model):
-    """An attempt that gets no traffic again unless the spec changes or a retry is asked for (invariant I7)."""
+    """An attempt that gets no traffic again unless the spec changes or a retry is asked for."""
 
     attempt: str
     hash: str = ""
@@ -253,8 +254,8 @@ class RolloutStatus(Model):
     progress_since: datetime | None = None
     """Since when the progress clock runs; None while it stands still (a pause, a judgement)."""
     progress_spent_seconds: float = 0.0
-    """Seconds that the clock had run before it last stood still. Only real progress sets it back to 0: ready pods that
-    flip are no progress."""
+    """Seconds that the clock had run before it last stood still. Only real progress sets it back to 0: ready
+    pods that flip are no progress."""
     progress_best: int = 0
     """The most canary pods ever seen available in this stage and step: only more than that is progress."""
     rollout_since: datetime | None = None
@@ -280,7 +281,7 @@ class RolloutStatus(Model):
     blind_since: datetime | None = None
     """Since when the current step's judgement stands still: no metric data, or held by a person."""
     blind_seconds: float = 0.0
-    """Seconds that the current step's judgement stood still before that: its maximum does not run meanwhile."""
+    """Seconds that the current step's judgement stood still before that; its maximum does not run then."""
     history: tuple[HistoryEntry, ...] = ()
     refused: tuple[RefusedAttempt, ...] = ()
     source: SourceStatus | None = None

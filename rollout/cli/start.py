@@ -111,14 +111,11 @@ def _say(text: str) -> None:
 def _missing_tools() -> Iterator[None]:
     """Name what the sandbox lacks or what failed in it, instead of a traceback."""
     try:
-        from rollout.demo.repository import GitFailedError
-        from rollout.demo.stage import StageError
-        from rollout.sandbox.install import ToolMissingError
-        from rollout.sandbox.processes import ProcessFailedError
+        from rollout.demo.failures import FORESEEN
     except ModuleNotFoundError as error:
         remedy = "pip install 'rollout[sandbox]'"
         raise Failure(f"{error.name} is missing; remedy: {remedy}", ExitCode.USAGE) from error
     try:
         yield
-    except (ToolMissingError, ProcessFailedError, StageError, GitFailedError) as error:
+    except FORESEEN as error:
         raise Failure(str(error)) from error
