@@ -66,7 +66,10 @@ Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
 
 
 def registry(waker: Waker, login: Login) -> kopf.OperatorRegistry:
-    """kopf's handlers: they wake and do nothing else, so kopf writes nothing to any object."""
+    """kopf's handlers: they wake and do nothing else, so kopf writes nothing to any object.
+
+    Coroutines, because kopf runs plain functions in threads, and the queue belongs to its loop.
+    """
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -74,11 +77,11 @@ def registry(waker: Waker, login: Login) -> kopf.OperatorRegistry:
         return await login()
 
     @kopf.on.event("progressive.delivery", "v1alpha1", "rollouts", registry=handlers)
-    def _rollout(event: Any, body: Any, **_: Any) -> None:
+    async def _rollout(event: Any, body: Any, **_: Any) -> None:
         waker.rollout_event(event, body)
 
     @kopf.on.event("progressive.delivery", "v1alpha1", "gitsources", registry=handlers)
-    def _source(body: Any, **_: Any) -> None:
+    async def _source(body: Any, **_: Any) -> None:
         waker.source_event(body)
 
     return handlers
