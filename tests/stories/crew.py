@@ -67,9 +67,14 @@ class Crew:
 
     async def _operate(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with operating(self._settings):
+        async with operating(self._settings) as operator:
             self._up.set()
-            await self._stop.wait()
+            ends = (asyncio.create_task(self._stop.wait()), asyncio.create_task(operator.ended()))
+            done, running = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for each in running:
+                each.cancel()
+            for each in done:
+                each.result()
 
 
 async def process(sandbox: Sandbox, home: Path) -> processes.Child:
