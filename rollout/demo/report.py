@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +30,7 @@ def report(records: Sequence[Record], notes: Mapping[str, str]) -> RenderableTyp
     """Everything that is printed at the end; `notes` maps a commit to its note."""
     parts: list[RenderableType] = [table(records), Text()]
     parts += note_lines(records, notes)
+    parts.append(Text())
     parts += [Text(line, "bold red") for line in failures(records, notes)]
     return Group(*parts)
 
@@ -79,12 +81,14 @@ def _verdict(record: Record) -> Text:
     return Text(record.verdict, STYLES.get(record.verdict, ""))
 
 
-def note_lines(records: Sequence[Record], notes: Mapping[str, str]) -> list[Text]:
+def note_lines(records: Sequence[Record], notes: Mapping[str, str]) -> list[RenderableType]:
     """The notes as git shows them."""
-    lines = [Text("$ git log --notes=rollout     (refs/notes/rollout, written by the operator)", "bold")]
+    lines: list[RenderableType] = [Text("The notes that the operator wrote to refs/notes/rollout", "bold")]
     for record in records:
-        note = notes.get(record.commit, "")
-        lines.append(Text.assemble((record.commit[:7], "yellow"), " ", note or Text("no note", "dim")))
+        note = Text(notes[record.commit]) if notes.get(record.commit) else Text("no note", "dim")
+        note.overflow = "fold"
+        lines.append(Text.assemble("$ git notes --ref=rollout show ", (record.commit[:7], "yellow")))
+        lines.append(Padding(note, (0, 0, 0, 4)))
     return lines
 
 
