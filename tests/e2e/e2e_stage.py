@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from e2e_oracles import changes, weight_of
-from e2e_witness import Object, Witness
+from e2e_oracles import changes, overruns, weight_of
+from e2e_witness import Object, Seen, Witness, answers
 
 from rollout.api.crd import all_crds
 from rollout.demo import operator_process
@@ -56,10 +56,9 @@ class Stage:
     def start_operator(self) -> None:
         self._operator = self.do(operator_process.start(self.sandbox, self.home))
 
-    def kill_operator(self) -> None:
-        """SIGKILL to the operator and to what it started, and no more."""
+    def strike(self) -> None:
+        """SIGKILL to the operator and to what it started; from any thread."""
         self.operator.signal(signal.SIGKILL)
-        self.do(self.operator.wait())
 
     def ensure_operator(self) -> None:
         """Start the operator where none is running."""
@@ -208,6 +207,34 @@ class Shop:
         report = self.stage.do(self._load.stop())
         self.stage.do(self.witness.look_at_pods())
         return report
+
+    def lost(self) -> dict[str, tuple[int, int]]:
+        """(what users got, what the pods counted) wherever these differ; the users go home first."""
+        report, pods = self.settle_load(), self.witness.pods.values()
+        pairs = {f"{code} by nobody": (count, 0) for code, count in report.counts.get(NOBODY, {}).items()}
+        for version in set(report.counts) - {NOBODY}:
+            counted, failed = answers(pods, version)
+            pairs[f"answers of {version}"] = (report.requests(version), counted)
+            pairs[f"failures of {version}"] = (report.failed(version), failed)
+        return {what: pair for what, pair in pairs.items() if pair[0] != pair[1]}
+
+    def over_allowance(self) -> list[str]:
+        """Where the proxy sent more to the canary than the step under way allowed."""
+        rollouts = self.witness.versions("rollouts", NAME)
+        return overruns(rollouts, self.witness.proxy, self.service(STABLE), self.service(CANARY))
+
+    def runs(self) -> list[Seen]:
+        """Every AnalysisRun that there ever was, once."""
+        return list({each.name: each for each in self.witness.seen["analysisruns"]}.values())
+
+    def annotate(self, key: str, reason: str) -> None:
+        """`kubectl annotate`, as a person would."""
+        self.stage.kubectl(
+            "annotate",
+            f"rollouts.progressive.delivery/{NAME}",
+            f"--namespace={self.namespace}",
+            f"progressive.delivery/{key}={reason}",
+        )
 
     def note_says(self, commit: str, verdict: str) -> bool:
         """Whether the operator's note on a commit holds a verdict."""

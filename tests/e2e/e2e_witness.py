@@ -163,6 +163,11 @@ class Witness:
         """Whether the proxy reaches a pod for `host` now; on a path that pods don't count."""
         return await self._get(f"{self.sandbox.proxy_url}/healthz", host) is not None
 
+    async def version_at(self, proxy_url: str, host: str) -> str:
+        """Which version a proxy sends users of `host` to; empty where it reaches none."""
+        async with self._http.get(f"{proxy_url}/healthz", headers={"Host": host}) as answer:
+            return answer.headers.get("X-Version", "")
+
     async def _get(self, url: str, host: str = "") -> str | None:
         headers = {"Host": host} if host else {}
         try:

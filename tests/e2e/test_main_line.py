@@ -4,34 +4,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pytest
-from e2e_oracles import carried, changes, differs, overruns, weight_of
-from e2e_stage import CANARY, NAME, NOBODY, STABLE, Shop
-from e2e_witness import answers
+from e2e_oracles import carried, changes, differs, weight_of
+from e2e_stage import CANARY, NAME, STABLE, Shop
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
 SETTLED_S = 1.0
 STEPS = (5, 25, 50)
-
-
-def lost(shop: Shop) -> dict[str, tuple[int, int]]:
-    """(what users got, what the pods counted) wherever these differ, failures included; users have gone."""
-    report, pods = shop.settle_load(), shop.witness.pods.values()
-    pairs = {f"{code} by nobody": (count, 0) for code, count in report.counts.get(NOBODY, {}).items()}
-    for version in set(report.counts) - {NOBODY}:
-        counted, failed = answers(pods, version)
-        pairs[f"answers of {version}"] = (report.requests(version), counted)
-        pairs[f"failures of {version}"] = (report.failed(version), failed)
-    return {what: pair for what, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def over_allowance(shop: Shop) -> list[str]:
-    return overruns(
-        shop.witness.versions("rollouts", NAME),
-        shop.witness.proxy,
-        shop.service(STABLE),
-        shop.service(CANARY),
-    )
 
 
 def test_a_commit_is_promoted_step_by_step_and_no_request_is_lost(shop: Shop) -> None:
@@ -45,11 +24,11 @@ def test_a_commit_is_promoted_step_by_step_and_no_request_is_lost(shop: Shop) ->
     assert shop.newest()["reason"] == "every guardrail was proved not worse"
     shop.until(lambda: shop.note_says(commit, "Promoted"), 15, "the verdict is noted on the commit")
     shop.until(lambda: old_pods_are_gone(shop, "v1"), 30, "the old version is taken down")
-    assert lost(shop) == {}
+    assert shop.lost() == {}
 
     routes = shop.witness.versions("httproutes", NAME, began)
     assert changes(weight_of(each.object, CANARY) for each in routes) == [0, *STEPS, 100, 0]
-    assert over_allowance(shop) == []
+    assert shop.over_allowance() == []
     for weight in STEPS:
         since = next(each.at for each in routes if weight_of(each.object, CANARY) == weight)
         until = next(
@@ -97,8 +76,8 @@ def test_a_version_that_fails_six_percent_is_rolled_back_by_evidence(
     assert decided < recorded <= zero < ended
     assert last_answer < ended, "the canary still answered when its end was told"
 
-    assert lost(shop) == {}
-    assert over_allowance(shop) == []
+    assert shop.lost() == {}
+    assert shop.over_allowance() == []
 
 
 def test_kubectl_annotate_stops_a_version_at_five_percent(shop: Shop) -> None:
@@ -108,12 +87,7 @@ def test_kubectl_annotate_stops_a_version_at_five_percent(shop: Shop) -> None:
     shop.until(lambda: shop.phase == "Paused" and shop.report.requests("v2") > 20, 60, "v2 pauses at 5 %")
     assert shop.weight() == 5
 
-    shop.stage.kubectl(
-        "annotate",
-        f"rollouts.progressive.delivery/{NAME}",
-        f"--namespace={shop.namespace}",
-        "progressive.delivery/abort=it looks odd",
-    )
+    shop.annotate("abort", "it looks odd")
     shop.until(lambda: shop.at_rest("v2"), 30, "v2 has come to its end")
     assert (shop.newest()["verdict"], shop.newest()["commit"]) == ("Aborted", commit)
     assert "it looks odd" in shop.newest()["reason"]
@@ -125,5 +99,5 @@ def test_kubectl_annotate_stops_a_version_at_five_percent(shop: Shop) -> None:
     shop.until(lambda: shop.note_says(commit, "Aborted"), 15, "the verdict is noted on the commit")
     shop.until(lambda: old_pods_are_gone(shop, "v2"), 30, "the canary is taken down")
 
-    assert lost(shop) == {}
-    assert over_allowance(shop) == []
+    assert shop.lost() == {}
+    assert shop.over_allowance() == []
