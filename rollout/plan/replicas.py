@@ -13,12 +13,3 @@ def canary(weight_percent: int, replicas: int, least: int = 1) -> int:
     """
     share = -(-replicas * weight_percent // 100)
     return min(replicas, max(share, least))
-
-
-def stable(weight_percent: int, replicas: int) -> int:
-    """Pods that stable must keep while the canary has `weight_percent`: its share, rounded up (invariant I5).
-
-    >>> stable(0, 4), stable(25, 4), stable(26, 4), stable(90, 4), stable(100, 4), stable(99, 1)
-    (4, 3, 3, 1, 0, 1)
-    """
-    return -(-replicas * (100 - weight_percent) // 100)
