@@ -5,7 +5,7 @@ something is under way, are read live, since a stale one would hurt there. Nothi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rollout.api.analysis import (
@@ -19,52 +19,14 @@ from rollout.api.status import Stage
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.errors import AlreadyExists, Invalid
+from rollout.observe import references
 from rollout.observe.caches import Caches, Neighbourhood
+from rollout.observe.memory import Claim, Memory
 from rollout.observe.reading import Reading, read
 from rollout.plan import observed
 from rollout.plan.observed import Observed
 from rollout.routers import gateway_api
 from rollout.workloads import replicasets, runs, services
-
-Name = tuple[str, str]
-"""(namespace, name)"""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The Services that a Rollout writes; the older Rollout keeps them (design D10)."""
-
-    created: str
-    uid: str
-    services: frozenset[str]
-    references: frozenset[tuple[str, str]]
-    """(kind, name) of all that it refers to, so that a change of one wakes it."""
-
-
-@dataclass(slots=True)
-class Memory:
-    """What outlives a turn and is no decision: since when things stand, and whose they are."""
-
-    standing: dict[tuple[str, str], tuple[object, datetime]] = field(default_factory=dict)
-    claims: dict[Name, Claim] = field(default_factory=dict)
-    refused_templates: dict[tuple[str, str], tuple[Problem, ...]] = field(default_factory=dict)
-
-    def stands_since(self, uid: str, service: str, state: object, now: datetime) -> datetime:
-        """Since when `service` has been seen in `state` without a change."""
-        held = self.standing.get((uid, service))
-        if held is None or held[0] != state:
-            held = (state, now)
-            self.standing[(uid, service)] = held
-        return held[1]
-
-    def forget(self, name: Name) -> None:
-        """A Rollout is gone."""
-        claim = self.claims.pop(name, None)
-        if claim is not None:
-            self.standing = {key: value for key, value in self.standing.items() if key[0] != claim.uid}
-            self.refused_templates = {
-                key: value for key, value in self.refused_templates.items() if key[0] != claim.uid
-            }
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +65,9 @@ class Observer:
         replica_sets = self._replica_sets(namespace, rollout["metadata"]["uid"])
         problems = (
             *reading.problems,
-            *self._service_problems(namespace, rollout, reading, found_services),
-            *_route_problems(reading, found_routes),
+            *references.service_problems(reading, found_services),
+            *references.claimed_twice(reading, namespace, rollout["metadata"]["name"], self.memory.claims),
+            *references.route_problems(reading, found_routes),
             *(runs.problems(reading.spec, templates, broken) if reading.spec else ()),
             *(await self._template_problems(rollout, reading, replica_sets)),
         )
@@ -244,39 +207,6 @@ class Observer:
             ),
         )
 
-    def _service_problems(
-        self, namespace: str, rollout: Manifest, reading: Reading, found: Mapping[str, Manifest]
-    ) -> tuple[Problem, ...]:
-        if reading.spec is None or reading.traffic is None:
-            return ()
-        labels = ((reading.spec.template.get("metadata") or {}).get("labels")) or {}
-        named = (
-            (reading.traffic.stable_service, "spec.strategy.canary.stableService"),
-            (reading.traffic.canary_service, "spec.strategy.canary.canaryService"),
-        )
-        missing = [
-            problem
-            for name, path in named
-            for problem in services.problems(found.get(name), name, labels, path)
-        ]
-        return (*missing, *self._claimed_twice(namespace, rollout, named))
-
-    def _claimed_twice(
-        self, namespace: str, rollout: Manifest, named: tuple[tuple[str, str], ...]
-    ) -> tuple[Problem, ...]:
-        ours = self.memory.claims[(namespace, rollout["metadata"]["name"])]
-        return tuple(
-            Problem(
-                path,
-                f"the Service {service!r} is used by the older Rollout {name!r} already",
-                "give each Rollout Services of its own",
-            )
-            for (space, name), claim in self.memory.claims.items()
-            if space == namespace and (claim.created, claim.uid) < (ours.created, ours.uid)
-            for service, path in named
-            if service in claim.services
-        )
-
     async def _template_problems(
         self, rollout: Manifest, reading: Reading, replica_sets: tuple[observed.ReplicaSet, ...]
     ) -> tuple[Problem, ...]:
@@ -324,24 +254,6 @@ def _seen_routes(reading: Reading, found: Mapping[str, Manifest]) -> tuple[obser
             )
         )
     return tuple(seen)
-
-
-def _route_problems(reading: Reading, found: Mapping[str, Manifest]) -> tuple[Problem, ...]:
-    if reading.spec is None or reading.traffic is None:
-        return ()
-    traffic = reading.traffic
-    return tuple(
-        problem
-        for named in reading.routes
-        for problem in gateway_api.problems(
-            found.get(named.name),
-            named.name,
-            traffic.stable_service,
-            traffic.canary_service,
-            named.rule or None,
-            named.path,
-        )
-    )
 
 
 def _replicas(reading: Reading, replica_sets: tuple[observed.ReplicaSet, ...]) -> int:

@@ -9,7 +9,7 @@ from kubernetes.aio.client import Configuration
 from rollout.api.base import Manifest
 from rollout.gitops.notes import Notebook
 from rollout.kube.reflector import Change
-from rollout.observe import Memory
+from rollout.observe.memory import Memory
 from rollout.operator.queue import Key, Queue
 
 ROLLOUT = "Rollout"

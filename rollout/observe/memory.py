@@ -1,0 +1,46 @@
+"""What outlives a turn and is no decision. Losing it costs a little time, never the right end."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rollout.api.errors import Problem
+
+Name = tuple[str, str]
+"""(namespace, name)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The Services that a Rollout writes; the older Rollout keeps them (design D10)."""
+
+    created: str
+    uid: str
+    services: frozenset[str]
+    references: frozenset[tuple[str, str]]
+    """(kind, name) of all that it refers to, so that a change of one wakes it."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What outlives a turn and is no decision: since when things stand, and whose they are."""
+
+    standing: dict[tuple[str, str], tuple[object, datetime]] = field(default_factory=dict)
+    claims: dict[Name, Claim] = field(default_factory=dict)
+    refused_templates: dict[tuple[str, str], tuple[Problem, ...]] = field(default_factory=dict)
+
+    def stands_since(self, uid: str, service: str, state: object, now: datetime) -> datetime:
+        """Since when `service` has been seen in `state` without a change."""
+        held = self.standing.get((uid, service))
+        if held is None or held[0] != state:
+            held = (state, now)
+            self.standing[(uid, service)] = held
+        return held[1]
+
+    def forget(self, name: Name) -> None:
+        """A Rollout is gone."""
+        claim = self.claims.pop(name, None)
+        if claim is not None:
+            self.standing = {key: value for key, value in self.standing.items() if key[0] != claim.uid}
+            self.refused_templates = {
+                key: value for key, value in self.refused_templates.items() if key[0] != claim.uid
+            }

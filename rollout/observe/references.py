@@ -1,0 +1,63 @@
+"""What is wrong with the objects that a Rollout refers to: each problem at the field that names it. Pure."""
+
+from collections.abc import Iterator, Mapping
+
+from rollout.api.base import Manifest
+from rollout.api.errors import Problem
+from rollout.observe.memory import Claim, Name
+from rollout.observe.reading import Reading
+from rollout.routers import gateway_api
+from rollout.workloads import services
+
+_CANARY = "spec.strategy.canary"
+
+
+def _named(reading: Reading) -> tuple[tuple[str, str], ...]:
+    """(Service, field that names it)"""
+    traffic = reading.traffic
+    if reading.spec is None or traffic is None:
+        return ()
+    return (
+        (traffic.stable_service, f"{_CANARY}.stableService"),
+        (traffic.canary_service, f"{_CANARY}.canaryService"),
+    )
+
+
+def service_problems(reading: Reading, found: Mapping[str, Manifest]) -> Iterator[Problem]:
+    """Services that are missing, or do not reach the pods of the template."""
+    for name, path in _named(reading):
+        assert reading.spec is not None
+        labels = (reading.spec.template.get("metadata") or {}).get("labels") or {}
+        yield from services.problems(found.get(name), name, labels, path)
+
+
+def claimed_twice(
+    reading: Reading, namespace: str, rollout: str, claims: Mapping[Name, Claim]
+) -> Iterator[Problem]:
+    """Services that an older Rollout writes already: one writer a Service."""
+    ours = claims[(namespace, rollout)]
+    for (space, name), claim in claims.items():
+        older = (claim.created, claim.uid) < (ours.created, ours.uid)
+        for service, path in _named(reading):
+            if space == namespace and older and service in claim.services:
+                yield Problem(
+                    path,
+                    f"the Service {service!r} is used by the older Rollout {name!r} already",
+                    "give each Rollout Services of its own",
+                )
+
+
+def route_problems(reading: Reading, found: Mapping[str, Manifest]) -> Iterator[Problem]:
+    """Routes that are missing, or hold no pair of ours."""
+    traffic = reading.traffic
+    if reading.spec is None or traffic is None:
+        return
+    for route in reading.routes:
+        yield from gateway_api.problems(
+            found.get(route.name),
+            route.name,
+            traffic.stable_service,
+            traffic.canary_service,
+            route.rule or None,
+            route.path,
+        )
