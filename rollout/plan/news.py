@@ -5,7 +5,7 @@ A look at the metrics comes every scrape; a status write for each would make a p
 
 from datetime import timedelta
 
-from rollout.api.status import RolloutStatus
+from rollout.api.status import MetricEvidence, RolloutStatus
 from rollout.plan.facts import Facts
 
 MOVING_EVERY = timedelta(seconds=5)
@@ -23,6 +23,12 @@ def without_mere_numbers(facts: Facts, after: RolloutStatus) -> RolloutStatus:
     old = before.evidence_since is None or facts.now - before.evidence_since >= (
         WAITING_EVERY if waits else MOVING_EVERY
     )
-    if unmoved == before and before.evidence and not old:
+    first = _counted(after.evidence) != _counted(before.evidence)
+    if unmoved == before and before.evidence and not old and not first:
         return unmoved
     return after.model_copy(update={"evidence_since": facts.now})
+
+
+def _counted(evidence: tuple[MetricEvidence, ...]) -> tuple[tuple[str, bool], ...]:
+    """Which metrics have counted anything of the canary: the first numbers are news, whoever is waited for."""
+    return tuple((each.metric, each.canary is not None and each.canary.total > 0) for each in evidence)

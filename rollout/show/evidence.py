@@ -27,7 +27,7 @@ def rate(arm: ArmSamples | None, *, counts: bool = False) -> str:
 
 def ratio(evidence: MetricEvidence) -> str:
     """The interval of canary over stable: `0.8 to 1.4`."""
-    if evidence.ratio_low is None and evidence.ratio_high is None:
+    if not evidence.ratio_low and evidence.ratio_high is None:
         return ""
     low = f"{evidence.ratio_low or 0:.2g}"
     return f"{low} to {evidence.ratio_high:.2g}" if evidence.ratio_high is not None else f"over {low}"

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rollout.api.status import (
+    ArmSamples,
     MetricEvidence,
     PauseCondition,
     PauseReason,
@@ -45,3 +46,14 @@ def test_when_numbers_are_recorded(
     facts = Facts(observed, NO_EVIDENCE, NOW + timedelta(seconds=age))
     after = without_mere_numbers(facts, before.model_copy(update={"evidence": NEW, **changes}))
     assert after.evidence == recorded
+
+
+def test_the_first_numbers_of_a_canary_are_news_even_while_somebody_is_waited_for() -> None:
+    nothing = (MetricEvidence(metric="errors", verdict="NoData"),)
+    first = (MetricEvidence(metric="errors", verdict="Undecided", canary=ArmSamples(bad=0, total=31)),)
+    before = RolloutStatus(
+        stage=Stage.STEPPING, evidence=nothing, evidence_since=NOW, pause_conditions=PAUSED
+    )
+    observed = Observed("n", "x", "u", 1, "1", before)
+    facts = Facts(observed, NO_EVIDENCE, NOW + timedelta(seconds=1))
+    assert without_mere_numbers(facts, before.model_copy(update={"evidence": first})).evidence == first
