@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 
 PREFIX = "progressive.delivery/"
+UNKNOWN = "unknown"
+"""Who set an intent of which managedFields say nothing; when it was set is then when it was first seen."""
 
 _BOUND = re.compile(r"^for=(?P<revision>[a-z0-9]{1,64})(?::\s*(?P<reason>.*))?$", re.DOTALL)
 
@@ -79,6 +81,6 @@ def find(
     for key in IntentKey:
         value = annotations.get(key.annotation)
         if value is not None:
-            when, by = set_at.get(key.annotation, (seen_at, "unknown"))
+            when, by = set_at.get(key.annotation, (seen_at, UNKNOWN))
             found.append(Intent(key, value, when, by))
     return tuple(found)

@@ -86,7 +86,7 @@ def hear(
     now: datetime,
 ) -> heard.Evidence:
     """The judgement as the planner hears it."""
-    outcome = _outcome(judgement, checkpoint, active, now)
+    outcome = _outcome(judgement, policy, checkpoint, active, now)
     inconclusive = outcome in (heard.Outcome.UNDECIDED, heard.Outcome.BLIND)
     problems = [v.reason for v in judgement.metrics if v.outcome is Outcome.ERROR and v.name in active]
     return heard.Evidence(
@@ -107,7 +107,11 @@ def shown(judgement: Judgement, run: AnalysisRunSpec) -> tuple[MetricEvidence, .
 
 
 def _outcome(
-    judgement: Judgement, checkpoint: Checkpoint, active: frozenset[str], now: datetime
+    judgement: Judgement,
+    policy: judged.Policy,
+    checkpoint: Checkpoint,
+    active: frozenset[str],
+    now: datetime,
 ) -> heard.Outcome:
     match judgement.outcome:
         case Outcome.WORSE:
@@ -118,6 +122,8 @@ def _outcome(
             return heard.Outcome.UNDECIDED
         case Outcome.NO_DATA | Outcome.ERROR:
             return heard.Outcome.BLIND
+        case Outcome.UNDECIDED if all(policy.metric(name).role is judged.Role.WARN for name in active):
+            return heard.Outcome.NOT_WORSE  # what is only shown holds nobody up
         case Outcome.UNDECIDED:
             return heard.Outcome.UNDECIDED
 

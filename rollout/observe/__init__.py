@@ -108,7 +108,7 @@ class Observer:
             wanted=reading.wanted,
             traffic=traffic,
             replicas=_replicas(reading, replica_sets),
-            intents=reading.intents,
+            intents=self.memory.dated(metadata["uid"], reading.intents),
             replica_sets=replica_sets,
             stable_service=seen.get(traffic.stable_service) if traffic else None,
             canary_service=seen.get(traffic.canary_service) if traffic else None,

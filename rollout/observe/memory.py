@@ -1,9 +1,10 @@
 """What outlives a turn and is no decision. Losing it costs a little time, never the right end."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from rollout.api.errors import Problem
+from rollout.api.intents import UNKNOWN, Intent
 
 Name = tuple[str, str]
 """(namespace, name)"""
@@ -27,6 +28,7 @@ class Memory:
     standing: dict[tuple[str, str], tuple[object, datetime]] = field(default_factory=dict)
     claims: dict[Name, Claim] = field(default_factory=dict)
     refused_templates: dict[tuple[str, str], tuple[Problem, ...]] = field(default_factory=dict)
+    first_seen: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
 
     def stands_since(self, uid: str, service: str, state: object, now: datetime) -> datetime:
         """Since when `service` has been seen in `state` without a change."""
@@ -36,10 +38,21 @@ class Memory:
             self.standing[(uid, service)] = held
         return held[1]
 
+    def dated(self, uid: str, intents: tuple[Intent, ...]) -> tuple[Intent, ...]:
+        """Intents with one time each, however often they are looked at: an intent acts once for each time."""
+        held = {(uid, each.key.value, each.value): each.set_at for each in intents if each.by == UNKNOWN}
+        kept = {key: when for key, when in self.first_seen.items() if key[0] != uid or key in held}
+        self.first_seen = {**held, **kept}
+        return tuple(
+            replace(each, set_at=self.first_seen.get((uid, each.key.value, each.value), each.set_at))
+            for each in intents
+        )
+
     def forget(self, name: Name) -> None:
         """A Rollout is gone."""
         claim = self.claims.pop(name, None)
         if claim is not None:
+            self.first_seen = {key: value for key, value in self.first_seen.items() if key[0] != claim.uid}
             self.standing = {key: value for key, value in self.standing.items() if key[0] != claim.uid}
             self.refused_templates = {
                 key: value for key, value in self.refused_templates.items() if key[0] != claim.uid

@@ -104,3 +104,9 @@ def test_a_refused_query_is_a_problem_to_mend() -> None:
     evidence = heard(spec, looked(spec, "errors", Reading(NOW, NOW, Status.ERROR, cause="bad_data: no")))
     assert evidence.outcome is Outcome.BLIND
     assert evidence.problems == ("errors: bad_data: no",)
+
+
+def test_metrics_that_only_warn_hold_nobody_up() -> None:
+    spec = run(metric("errors", proportion={"bad": "b", "total": "t"}, role="warn"))
+    evidence = heard(spec, looked(spec, "errors", Reading(NOW, NOW, Status.WAITING, cause="nothing yet")))
+    assert evidence.outcome is Outcome.NOT_WORSE
