@@ -30,5 +30,5 @@ def without_mere_numbers(facts: Facts, after: RolloutStatus) -> RolloutStatus:
 
 
 def _counted(evidence: tuple[MetricEvidence, ...]) -> tuple[tuple[str, bool], ...]:
-    """Which metrics have counted anything of the canary: the first numbers are news, whoever is waited for."""
+    """Which metrics have counted anything of the canary: the first numbers are news."""
     return tuple((each.metric, each.canary is not None and each.canary.total > 0) for each in evidence)
