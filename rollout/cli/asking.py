@@ -17,6 +17,11 @@ from rollout.show.sight import status_of
 POLL_SECONDS = 0.25
 ANSWER_SECONDS = 30.0
 DEFAULT_REASON = "asked for on the command line"
+_UNANSWERED = {
+    "NothingToDo": "there is nothing to do it to: no revision is in a state for it",
+    "Superseded": "it came too late: another revision or step has begun since",
+    "NotSupported": "not supported yet",
+}
 
 
 def abort(
@@ -91,7 +96,7 @@ def _ask(
 
     taken = asyncio.run(asked())
     if taken.outcome not in ("", "Acted"):
-        raise Failure(f"{key}: {taken.outcome}; revision {taken.revision or 'none'} is not affected")
+        raise Failure(f"{key}: {_UNANSWERED.get(taken.outcome, taken.outcome)}")
     sys.stdout.write(f"{key}: taken for revision {taken.revision} of {name}\n")
 
 

@@ -19,7 +19,7 @@ from rollout.cli.failure import Failure
 from rollout.cli.options import Context, Kubeconfig, Name, Namespace, Output, OutputOption
 from rollout.show.sight import Sight, sight
 from rollout.show.table import table
-from rollout.show.tree import head, tree
+from rollout.show.tree import WIDE, head, tree
 
 REFRESH_SECONDS = 1.0
 Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Rollouts of all namespaces.")]
@@ -44,7 +44,10 @@ def get(
             elif watch:
                 await _follow(cluster, name)
             else:
-                _console().print(tree(await _seen(cluster, name), datetime.now(UTC)), soft_wrap=True)
+                console = _console()
+                width = console.width if console.is_terminal else WIDE
+                seen = await _seen(cluster, name)
+                console.print(tree(seen, datetime.now(UTC), width=width), soft_wrap=True)
 
     asyncio.run(shown())
 
@@ -106,18 +109,19 @@ async def _follow(cluster: Cluster, name: str) -> None:
         await _follow_lines(cluster, name, console)
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
-            live.update(tree(await _seen(cluster, name), datetime.now(UTC)), refresh=True)
+            seen = tree(await _seen(cluster, name), datetime.now(UTC), width=console.width)
+            live.update(seen, refresh=True)
             await asyncio.sleep(REFRESH_SECONDS)
 
 
 async def _follow_lines(cluster: Cluster, name: str, console: Console) -> None:
-    shown = ""
+    began, shown = datetime.now(UTC), ""
     while True:
         seen = await _seen(cluster, name)
-        now = tree(seen, datetime.now(UTC))
-        if now.plain != shown:
-            console.print(now, "", sep="\n", soft_wrap=True)
-            shown = now.plain
+        said = tree(seen, began).plain  # as of one moment, so that a passing second is no change
+        if said != shown:
+            console.print(tree(seen, datetime.now(UTC)), "", sep="\n", soft_wrap=True)
+            shown = said
         await asyncio.sleep(REFRESH_SECONDS)
 
 

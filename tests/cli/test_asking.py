@@ -70,7 +70,7 @@ def test_an_intent_that_came_too_late_is_a_no(cluster: Cluster, run: Run) -> Non
     cluster.create_rollout("late", **STATUS)
     done = asked(cluster, run, ("promote", "late"), "progressive.delivery/promote", "Superseded")
     assert done.exit_code == 1
-    assert "Superseded" in done.output
+    assert done.output == "error: promote: it came too late: another revision or step has begun since\n"
 
 
 def test_an_old_answer_to_the_same_question_is_no_answer(
