@@ -4,7 +4,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from rollout.plan import announcements
+from rollout.plan import announcements, intents
 from rollout.settings import PREFIX, Settings
 from rollout.telemetry import Metrics
 
@@ -30,9 +30,7 @@ def test_every_metric_is_listed_and_no_other() -> None:
 
 
 def test_every_event_of_a_rollout_is_listed_and_no_other() -> None:
-    reasons = set(re.findall(r'"((?:[A-Z][a-z]+){2,})"', ANNOUNCED)) | {
-        "Promoting",
-        "AnalysisBlindOver",
-        "InvalidSpecOver",
-    }
+    reasons = set(re.findall(r'"((?:[A-Z][a-z]+){2,})"', ANNOUNCED))
+    reasons |= set(intents._EVENTS.values())
+    reasons |= {"Promoting", "AnalysisBlindOver", "InvalidSpecOver", "FieldsPruned"}
     assert first_cells("### Rollout", "### GitSource") == reasons
