@@ -6,6 +6,7 @@ from math import isfinite
 import analysis.metric as judged
 from analysis.compatibility import compatible
 from analysis.evidence import Counts
+from analysis.reading import Status
 from analysis.sequential import Checkpoint
 from analysis.verdict import Judgement, MetricVerdict, Outcome
 from rollout.api.analysis import Compare, Histogram, Metric, Proportion
@@ -130,7 +131,9 @@ def _outcome(
 
 def _waits_for_first_samples(checkpoint: Checkpoint, active: frozenset[str], now: datetime) -> bool:
     began = min((checkpoint.cut(name) for name in active), default=now)
-    fresh = all(checkpoint.metrics[name].looks == 0 for name in active)
+    states = [checkpoint.metrics[name] for name in active]
+    # A source that is away is no new target: what it can't say is not awaited but missed.
+    fresh = all(state.looks == 0 and state.status is not Status.OUTAGE for state in states)
     return fresh and now - began < FIRST_SAMPLES
 
 

@@ -99,6 +99,15 @@ def test_no_data_is_never_a_pass_and_blinds_once_the_first_samples_are_overdue()
     assert "no series" in late.reason
 
 
+def test_an_outage_blinds_at_once_though_nothing_was_seen_yet() -> None:
+    spec = run(metric("errors"))
+    evidence = heard(
+        spec, looked(spec, "errors", Reading(NOW, NOW, Status.OUTAGE, cause="can't be reached")), 5
+    )
+    assert evidence.outcome is Outcome.BLIND
+    assert "can't be reached" in evidence.reason
+
+
 def test_a_refused_query_is_a_problem_to_mend() -> None:
     spec = run(metric("errors"))
     evidence = heard(spec, looked(spec, "errors", Reading(NOW, NOW, Status.ERROR, cause="bad_data: no")))
