@@ -8,7 +8,7 @@ from datetime import timedelta
 from rollout.api.status import MetricEvidence, RolloutStatus
 from rollout.plan.facts import Facts
 
-MOVING_EVERY = timedelta(seconds=5)
+MOVING_EVERY = timedelta(seconds=2)
 WAITING_EVERY = timedelta(minutes=5)
 """While somebody is waited for."""
 

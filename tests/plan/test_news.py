@@ -27,7 +27,7 @@ PAUSED = (PauseCondition(reason=PauseReason.STEP, start_time=NOW),)
     ("paused", "age", "changes", "recorded"),
     [
         pytest.param(False, 1, {}, OLD, id="a second later, the old numbers stay"),
-        pytest.param(False, 5, {}, NEW, id="five seconds later they are recorded"),
+        pytest.param(False, 2, {}, NEW, id="two seconds later they are recorded"),
         pytest.param(True, 60, {}, OLD, id="while somebody is waited for, they stay for a minute and more"),
         pytest.param(True, 300, {}, NEW, id="and are recorded after five minutes"),
         pytest.param(True, 1, {"message": "x"}, NEW, id="any other change takes them along"),
