@@ -41,12 +41,15 @@ class Chronicle:
     """All writes to a shop's objects."""
 
     entries: list[Entry] = field(default_factory=list)
+    began: int = 0
+    """What stood at this version was given: it broke nothing here."""
 
     @classmethod
     @asynccontextmanager
     async def of(cls, shop: Shop) -> AsyncIterator["Chronicle"]:
         """Follow a shop for as long as the context lasts."""
-        chronicle = cls()
+        _, version = await shop.sandbox.client.list(ROLLOUTS, shop.namespace)
+        chronicle = cls(began=int(version))
         stop = asyncio.Event()
         following = shop.sandbox.submit(chronicle._follow_all(shop, stop))
         try:
@@ -78,7 +81,8 @@ class Chronicle:
         return [
             f"{words} (at resourceVersion {entry.version})"
             for entry in sorted(self.entries, key=lambda each: each.version)
-            for words in world.becomes(entry)
+            for words in list(world.becomes(entry))
+            if entry.version > self.began
         ]
 
     def weights(self) -> list[int]:
