@@ -88,7 +88,7 @@ def note_lines(records: Sequence[Record], notes: Mapping[str, str]) -> list[Rend
         note = Text(notes[record.commit]) if notes.get(record.commit) else Text("no note", "dim")
         note.overflow = "fold"
         lines.append(Text.assemble("$ git notes --ref=rollout show ", (record.commit[:7], "yellow")))
-        lines.append(Padding(note, (0, 0, 0, 4)))
+        lines.append(Padding(note, (0, 0, 0, 4), expand=False))
     return lines
 
 

@@ -24,7 +24,10 @@ from rollout.kube.client import Kube
 from rollout.kube.login import login
 
 T = TypeVar("T")
-LOG_WIDTH = 110
+LOG_WIDTH = 1000
+"""Lines of a log are not broken."""
+LOG_TAIL = 4000
+"""Characters of the operator's log that are shown where the story failed."""
 NOTES_S = 10.0
 """How long the operator may take to write the last verdict back to Git."""
 
@@ -78,6 +81,8 @@ async def told(
                 )
                 records = await played(player, story, view)
                 notes = await noted(stage, records)
+                if report.failures(records, notes):
+                    view.say(f"the end of the operator's log:\n{stage.operator.tail(LOG_TAIL)}", "dim")
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)

@@ -14,6 +14,7 @@ from rollout.demo import operator_process
 from rollout.demo.repository import Repository
 from rollout.sandbox.cluster import Sandbox
 from rollout.sandbox.install import find_kubectl
+from rollout.sandbox.processes import Child
 from rollout.sandbox.shop.load import Load, LoadReport
 
 HOST = "shop.local"
@@ -35,6 +36,7 @@ class Stage:
     sandbox: Sandbox
     repository: Repository
     kubectl: Sequence[str]
+    operator: Child
     _load: Load
     _stack: AsyncExitStack = field(repr=False)
     _users: bool = False
@@ -67,7 +69,7 @@ async def staged(home: Path) -> AsyncIterator[Stage]:
         stack.push_async_callback(operator.stop, 10.0)
         await follow(kubectl, repository.url)
         load = Load(sandbox.proxy_url, host=HOST, rate=RATE, seconds=LONGEST_S)
-        yield Stage(sandbox, repository, kubectl, load, stack)
+        yield Stage(sandbox, repository, kubectl, operator, load, stack)
 
 
 async def install(kubectl: Sequence[str]) -> None:

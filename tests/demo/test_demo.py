@@ -1,16 +1,23 @@
 """The demo as a user runs it: two at once, on real parts, and stopped half-way."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from rollout.api.status import Phase
+from rollout.demo.report import failures
+from rollout.demo.run import told
 from rollout.demo.story import STORY
+from rollout.demo.view import Lines
 
 DEMO = [sys.executable, "-m", "rollout.cli", "demo", "--fast", "--headless"]
 LONGEST_SECONDS = 400
@@ -69,6 +76,17 @@ def test_two_at_once_end_as_told_and_leave_nothing(tmp_path: Path) -> None:
         assert [act["act"] for act in seen["acts"]] == [act.key for act in STORY]
         assert all(act["users"]["failed_by_nobody"] == 0 for act in seen["acts"])
         assert demo.left_behind() == []
+
+
+@pytest.mark.real
+async def test_what_ends_otherwise_than_told_is_said_and_ends_the_story(tmp_path: Path) -> None:
+    first, good, *_ = STORY
+    wrong = replace(first, ends=replace(first.ends, phase=Phase.DEGRADED))
+    out = io.StringIO()
+    records, notes = await told(tmp_path, Lines(Console(file=out, width=200)), fast=True, story=[wrong, good])
+    assert failures(records, notes) == ["the first version: phase: told Degraded, seen Healthy"]
+    assert "✗ the first version" in out.getvalue()
+    assert "watching all namespaces" in out.getvalue(), "the operator's log is shown"
 
 
 @pytest.mark.real
