@@ -1,15 +1,21 @@
 """The operator at work: in a thread of its own, or as a process that can be killed."""
 
 import asyncio
+import random
+import signal
 import sys
 import threading
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
+from stage import OPERATOR
+
 from rollout.demo.operator_process import SERVICE_ACCOUNT, environment
 from rollout.operator.app import operating
 from rollout.sandbox import processes
+from rollout.sandbox.apiserver.requests import Fault, Request
 from rollout.sandbox.cluster import Sandbox
 from rollout.settings import Settings
 
@@ -77,11 +83,58 @@ class Crew:
                 each.result()
 
 
-async def process(sandbox: Sandbox, home: Path) -> processes.Child:
+async def process(sandbox: Sandbox, home: Path, prometheus: str) -> processes.Child:
     """`rollout operator` as a process, under the same account; its log is `operator.log` in `home`."""
     return await processes.start(
         "operator",
         [sys.executable, "-m", "rollout.cli", "operator"],
         log=home / "operator.log",
-        env=environment(sandbox.kubeconfig_for(*SERVICE_ACCOUNT), home, ""),
+        env=environment(sandbox.kubeconfig_for(*SERVICE_ACCOUNT), home, prometheus),
     )
+
+
+@dataclass(slots=True)
+class Killer:
+    """Kills the operator by SIGKILL at seeded writes of its own, just before one or just after it is done.
+
+    It is what the server asks about faults; whoever it killed is started again.
+    """
+
+    sandbox: Sandbox
+    home: Path
+    prometheus: str
+    kills: int
+    seed: int
+    killed_at: list[str] = field(default_factory=list)
+    """The writes at which it struck."""
+    _child: processes.Child | None = None
+    _left: int = 3
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.seed)
+
+    dice: random.Random = field(init=False)
+
+    async def __call__(self, request: Request) -> Fault | None:
+        if request.user != OPERATOR or not request.writes or len(self.killed_at) >= self.kills:
+            return None
+        self._left -= 1
+        if self._left > 0 or self._child is None or not self._child.running:
+            return None
+        self._left = self.dice.randint(1, 8)
+        after = self.dice.random() < 0.5
+        self.killed_at.append(f"{'after' if after else 'before'} {request.method} {request.path}")
+        self._child.signal(signal.SIGKILL)
+        return Fault(cut=True, after=after)
+
+    async def run(self) -> None:
+        """Keep one alive until cancelled; in the sandbox's loop."""
+        try:
+            while True:
+                self._child = await process(self.sandbox, self.home, self.prometheus)
+                code = await self._child.wait()
+                if code != -signal.SIGKILL:
+                    raise AssertionError(f"the operator ended with {code}: {self._child.tail()}")
+        finally:
+            if self._child is not None:
+                await self._child.stop(5.0)

@@ -251,7 +251,7 @@ class Shop:
 
         await self._told(f"the end of {kind}", reached)
 
-    async def serving(self, image: str) -> None:
+    async def serving(self, image: str, *, seconds: float = LONG_S) -> None:
         """Wait until one version has all pods and both Services, and the route is as it was."""
 
         async def reached() -> bool:
@@ -260,7 +260,7 @@ class Shop:
             names = {await self.selected(manifests.STABLE), await self.selected(manifests.CANARY)}
             return set(found) == {image} and names == {status.stable_rs} and await self.weight() == 0
 
-        await self._told(f"{image} alone serving", reached)
+        await self._told(f"{image} alone serving", reached, seconds)
 
     async def told(self, reason: str, text: str = "") -> str:
         """Wait for an Event; its message."""

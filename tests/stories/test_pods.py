@@ -185,3 +185,14 @@ async def test_a_deleted_rollout_takes_what_it_owns_with_it(shop: Shop) -> None:
 
     await until("its ReplicaSets, pods and runs to be gone", gone)
     assert await shop.get(ROUTES)
+
+
+async def test_traffic_waits_for_pods_that_take_their_time_to_get_ready(shop: Shop) -> None:
+    image = f"shop:v2-{shop.namespace}"
+    shop.sandbox.scripts.set("ready", image=image, after_s=1.0)
+    await shop.healthy(steps=({"setWeight": 25}, {"setWeight": 50}, {"setWeight": 75}), replicas=4)
+    async with Chronicle.of(shop) as told:
+        await shop.set_image(image)
+        await shop.serving(image)
+    assert told.broken() == []
+    assert told.weights() == [0, 25, 50, 75, 100, 0]
