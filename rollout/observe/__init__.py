@@ -195,6 +195,7 @@ class Observer:
         templates = runs.references(reading.spec) if reading.spec else ()
         self.memory.claims[(namespace, rollout["metadata"]["name"])] = Claim(
             created=rollout["metadata"].get("creationTimestamp", ""),
+            serves=bool(reading.status.stable_rs),
             uid=rollout["metadata"]["uid"],
             services=names,
             references=frozenset(

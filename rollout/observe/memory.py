@@ -15,10 +15,17 @@ class Claim:
     """The Services that a Rollout writes; the older Rollout keeps them (design D10)."""
 
     created: str
+    serves: bool
+    """Whether it has a stable version: of two that were created in one second, the one that serves is older."""
     uid: str
     services: frozenset[str]
     references: frozenset[tuple[str, str]]
     """(kind, name) of all that it refers to, so that a change of one wakes it."""
+
+    @property
+    def age(self) -> tuple[str, bool, str]:
+        """Sorts the older claim first; no two are equal."""
+        return (self.created, not self.serves, self.uid)
 
 
 @dataclass(slots=True)

@@ -37,7 +37,7 @@ def claimed_twice(
     """Services that an older Rollout writes already: one writer a Service."""
     ours = claims[(namespace, rollout)]
     for (space, name), claim in claims.items():
-        older = (claim.created, claim.uid) < (ours.created, ours.uid)
+        older = claim.age < ours.age
         for service, path in _named(reading):
             if space == namespace and older and service in claim.services:
                 yield Problem(
