@@ -11,7 +11,7 @@ from typing import Any
 
 from rollout.api.base import Manifest
 from rollout.api.errors import Retry, Stalled
-from rollout.api.status import RolloutStatus
+from rollout.api.status import RolloutStatus, Stage
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
@@ -131,9 +131,16 @@ class _Turn:
             body["status"] = _minimal(status).manifest()
             self._rollout = await self._kube.replace_status(kinds.ROLLOUTS, body)
         self._metrics.status(self._namespace, self._seen.observed.name, status)
+        self._time_reaction(status)
         kept = (self._rollout.get("status") or {}).get("turn")
         if kept != status.turn:
             raise Stalled("CRDOutdated", "the Rollout CRD drops fields of the status: apply `rollout crds`")
+
+    def _time_reaction(self, status: RolloutStatus) -> None:
+        """From the decision to roll back until weight zero was read back."""
+        read_back = status.weight_since is not None and self._seen.observed.status.weight_since is None
+        if status.stage is Stage.ROLLING_BACK and read_back and status.stage_since is not None:
+            self._metrics.reaction((self._now - status.stage_since).total_seconds())
 
     async def _replica_set(self, revision: str, number: int, replicas: int) -> None:
         wanted = self._seen.observed.wanted

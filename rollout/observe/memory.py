@@ -16,7 +16,7 @@ class Claim:
 
     created: str
     serves: bool
-    """Whether it has a stable version: of two that were created in one second, the one that serves is older."""
+    """Whether it has a stable version: of two created in one second, the one that serves is older."""
     uid: str
     services: frozenset[str]
     references: frozenset[tuple[str, str]]
