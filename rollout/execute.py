@@ -76,7 +76,7 @@ class Executor:
         try:
             written = await self._kube.replace_status(kinds.ANALYSIS_RUNS, unsaved.run)
         except (Conflict, NotFound):
-            # Somebody else wrote it: what we folded beyond it is not ours to keep (design 3).
+            # Somebody else wrote it: what we folded beyond it is not ours to keep.
             self._measurer.forget(unsaved.run["metadata"]["uid"])
             raise
         self._measurer.saved(written, now)

@@ -12,7 +12,7 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The Services that a Rollout writes; the older Rollout keeps them (design D10)."""
+    """The Services that a Rollout writes; the older Rollout keeps them (D10)."""
 
     created: str
     serves: bool

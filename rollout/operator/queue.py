@@ -89,7 +89,7 @@ class Queue:
 
     @asynccontextmanager
     async def exclusive(self, key: Key) -> AsyncIterator[None]:
-        """Hold the turn of `key`: whatever is written inside is written by the one writer (design D10)."""
+        """Hold the turn of `key`: whatever is written inside is written by the one writer (D10)."""
         slot = self._slots.setdefault(key, _Slot())
         async with slot.lock:
             yield

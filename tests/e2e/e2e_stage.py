@@ -1,10 +1,12 @@
 """A sandbox with the operator in it, and shops on it: a namespace, a repository, users and a witness each."""
 
+import asyncio
 import itertools
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Coroutine
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,9 +58,14 @@ class Stage:
     def start_operator(self) -> None:
         self._operator = self.do(operator_process.start(self.sandbox, self.home))
 
-    def strike(self) -> None:
-        """SIGKILL to the operator and to what it started; from any thread."""
-        self.operator.signal(signal.SIGKILL)
+    def strike(self, after_s: float = 0.0) -> None:
+        """SIGKILL to the operator and to what it started; it does nothing more from now on (sandbox's loop)."""
+        struck = self.operator
+        if after_s:
+            struck.signal(signal.SIGSTOP)
+            asyncio.get_running_loop().call_later(after_s, struck.signal, signal.SIGKILL)
+        else:
+            struck.signal(signal.SIGKILL)
 
     def ensure_operator(self) -> None:
         """Start the operator where none is running."""
@@ -226,6 +233,12 @@ class Shop:
     def runs(self) -> list[Seen]:
         """Every AnalysisRun that there ever was, once."""
         return list({each.name: each for each in self.witness.seen["analysisruns"]}.values())
+
+    def scaled_down_at(self, revision: str) -> float:
+        """When the pods of a revision were told to go, after it had some."""
+        versions = self.witness.versions("replicasets", f"{NAME}-{revision}")
+        sized = [(each.at, each.object["spec"]["replicas"]) for each in versions]
+        return next(at for (_, before), (at, after) in pairwise(sized) if before > 0 and after == 0)
 
     def annotate(self, key: str, reason: str) -> None:
         """`kubectl annotate`, as a person would."""

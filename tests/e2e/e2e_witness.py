@@ -24,6 +24,7 @@ WATCHED = {
         kinds.HTTP_ROUTES,
         kinds.SERVICES,
         kinds.ANALYSIS_RUNS,
+        kinds.REPLICA_SETS,
         kinds.PODS,
         kinds.EVENTS,
     )

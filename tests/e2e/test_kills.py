@@ -20,21 +20,35 @@ ORDER = {
 }
 FEW_WRITES = 3
 KILLS = 5
+SERVED_WITHIN_S = 0.1
+
+
+ANY, ROUTE = "", "/httproutes/"
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """From a stage (and step) on, the `nth` write; `served`: it is done, and its answer never comes."""
+    """From a stage (and step) on, the `nth` write whose path holds `of`.
+
+    `served`: the write is done, and its answer never comes.
+    """
 
     stage: str
     step: int
+    of: str
     nth: int
     served: bool
 
 
-def moments(seed: int, *places: tuple[str, int]) -> list[Moment]:
+def moments(seed: int, *places: tuple[str, int, str]) -> list[Moment]:
+    """The moments at these places; a weight, of which there is one write, is always written."""
     chance = random.Random(seed)
-    return [Moment(*place, chance.randint(1, FEW_WRITES), chance.random() < 0.5) for place in places]
+    return [
+        Moment(stage, step, of, nth=1, served=True)
+        if of == ROUTE
+        else Moment(stage, step, of, chance.randint(1, FEW_WRITES), chance.random() < 0.5)
+        for stage, step, of in places
+    ]
 
 
 class Reaper:
@@ -54,13 +68,15 @@ class Reaper:
         if self._writes < self.due[0].nth:
             return None
         self._writes = 0
-        self.done.append(self.due.pop(0))
-        self._shop.stage.strike()
-        return Fault(cut=True, after=self.done[-1].served)
+        moment = self.due.pop(0)
+        self.done.append(moment)
+        self._shop.stage.strike(SERVED_WITHIN_S if moment.served else 0.0)
+        return Fault(cut=True, after=moment.served)
 
     def _counts(self, request: Request) -> bool:
         own = request.user == USER and f"/namespaces/{self._shop.namespace}/" in request.path
-        return own and request.writes and not request.path.endswith("/events")
+        told = request.path.endswith("/events") or self.due[0].of not in request.path
+        return own and request.writes and not told
 
     def _reached(self, moment: Moment) -> bool:
         status = self._shop.status
@@ -95,7 +111,13 @@ def test_a_promotion_survives_five_kills(shop: Shop, seed: int) -> None:
     shop.open("v1")
     shop.canary_strategy["steps"] = [{"setWeight": 10}, judge(), {"setWeight": 50}, judge()]
     commit = shop.commit("bump shop to v2", "v2")
-    places = (("Resetting", 0), ("Stepping", 0), ("Stepping", 1), ("Stepping", 3), ("Promoting", 0))
+    places = (
+        ("Resetting", 0, ANY),
+        ("Resetting", 0, ROUTE),
+        ("Stepping", 1, ANY),
+        ("Stepping", 1, ROUTE),
+        ("Promoting", 0, ANY),
+    )
     survive(shop, Reaper(shop, moments(seed, *places)), "v2")
     assert shop.newest()["verdict"] == "Promoted"
     assert shop.newest()["reason"] == "every guardrail was proved not worse"
@@ -107,7 +129,13 @@ def test_a_promotion_survives_five_kills(shop: Shop, seed: int) -> None:
 def test_a_rollback_survives_five_kills(shop: Shop, seed: int) -> None:
     shop.open("v1")
     commit = shop.commit("bump shop to v2", "v2-6pct")
-    places = (("Resetting", 0), ("Stepping", 0), ("Stepping", 1), ("RollingBack", 0), ("RollingBack", 0))
+    places = (
+        ("Resetting", 0, ANY),
+        ("Resetting", 0, ROUTE),
+        ("Stepping", 1, ANY),
+        ("Stepping", 1, ROUTE),
+        ("RollingBack", 0, ANY),
+    )
     survive(shop, Reaper(shop, moments(seed, *places)), "v2-6pct")
     assert shop.newest()["verdict"] == "RolledBack"
     assert "errors: canary" in shop.newest()["reason"]

@@ -11,12 +11,15 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
 SETTLED_S = 1.0
 STEPS = (5, 25, 50)
+SLOW_TO_BE_READY_S = 4
+"""Longer than the operator waits for anything else: weight given to pods that are not ready is seen."""
 
 
 def test_a_commit_is_promoted_step_by_step_and_no_request_is_lost(shop: Shop) -> None:
     shop.open("v1")
     began = shop.report.at
-    commit = shop.commit("bump shop to v2", "v2")
+    shop.pod_spec["containers"][0]["readinessProbe"]["initialDelaySeconds"] = SLOW_TO_BE_READY_S
+    commit = shop.commit("bump shop to v2, slow to be ready", "v2")
     shop.until(lambda: shop.at_rest("v2"), 150, "v2 has come to its end")
 
     assert (shop.newest()["verdict"], shop.newest()["commit"]) == ("Promoted", commit)
@@ -75,6 +78,7 @@ def test_a_version_that_fails_six_percent_is_rolled_back_by_evidence(
     ended = next(e.at for e in shop.witness.seen["rollouts"] if e.status.get("stage") == "Refused")
     assert decided < recorded <= zero < ended
     assert last_answer < ended, "the canary still answered when its end was told"
+    assert last_answer < shop.scaled_down_at(entry["hash"]), "its pods were told to go while it answered"
 
     assert shop.lost() == {}
     assert shop.over_allowance() == []
@@ -98,6 +102,8 @@ def test_kubectl_annotate_stops_a_version_at_five_percent(shop: Shop) -> None:
     assert "progressive.delivery/abort" not in shop.rollout["metadata"].get("annotations", {})
     shop.until(lambda: shop.note_says(commit, "Aborted"), 15, "the verdict is noted on the commit")
     shop.until(lambda: old_pods_are_gone(shop, "v2"), 30, "the canary is taken down")
+    gone = shop.scaled_down_at(shop.newest()["hash"])
+    assert shop.report.last["v2"] < gone, "its pods were told to go while it answered"
 
     assert shop.lost() == {}
     assert shop.over_allowance() == []

@@ -4,10 +4,11 @@ import asyncio
 import itertools
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import manifests
 from manifests import Manifest
@@ -35,6 +36,21 @@ LOOK_S = 0.05
 LONG_S = 40.0
 """How long a story waits at most: many times what it takes on an idle machine."""
 _numbers = itertools.count(1)
+
+
+Case = TypeVar("Case", bound=Hashable)
+
+
+@asynccontextmanager
+async def side_by_side(
+    cases: Iterable[Case], play: Callable[[Case], Coroutine[Any, Any, None]]
+) -> AsyncIterator[dict[Case, "asyncio.Task[None]"]]:
+    """Stories that mostly wait, played at the same time; a test awaits its own."""
+    tasks = {case: asyncio.create_task(play(case)) for case in cases}
+    yield tasks
+    for task in tasks.values():
+        task.cancel()
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
 
 
 async def install(sandbox: Sandbox) -> None:

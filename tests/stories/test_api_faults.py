@@ -1,18 +1,26 @@
 """An API server that refuses, hangs or loses answers delays a rollout; it does not change where it ends."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 import pytest
+import pytest_asyncio
 import weather
 from chronicle import Chronicle
-from stage import Shop
+from crew import Crew
+from prometheus_fake import FakePrometheus
+from stage import Shop, side_by_side
 from weather import Storm, storming
 
 from rollout.api.status import Phase
 from rollout.sandbox.apiserver.requests import Fault, Request
+from rollout.sandbox.cluster import Sandbox
 
+Storms = list[Storm]
+PAUSED = ({"setWeight": 50}, {"pause": {}})
 STEPS = ({"setWeight": 50}, {"pause": {"duration": "1s"}})
 
 
@@ -26,7 +34,7 @@ class Weather:
     most: int = 15
 
 
-KINDS = [
+KINDS = (
     pytest.param(Weather(weather.conflict, weather.patching, share=0.15), id="409 to what is changed"),
     pytest.param(Weather(weather.expired, weather.following, share=0.8), id="410 to lists and watches"),
     pytest.param(Weather(weather.busy, share=0.2, most=8), id="429 with Retry-After"),
@@ -35,7 +43,8 @@ KINDS = [
     pytest.param(Weather(weather.hanging, share=0.15, most=5), id="no answer"),
     pytest.param(Weather(weather.cut), id="connections cut before the answer"),
     pytest.param(Weather(weather.lost, weather.writing, share=0.3), id="writes done, answers lost"),
-]
+)
+ALL = [cast("Weather", each.values[0]) for each in KINDS]
 
 
 async def promoted(shop: Shop) -> None:
@@ -58,22 +67,47 @@ async def aborted(shop: Shop) -> None:
     assert status.intent.state == "Cleared"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_promotion_and_a_rollback_end_as_ever(shop: Shop, kind: Weather) -> None:
-    other = await Shop.open(shop.sandbox, shop.prometheus)
-    paused = ({"setWeight": 50}, {"pause": {}})
+async def weathered(sandbox: Sandbox, metrics: FakePrometheus, storms: Storms, kind: Weather) -> None:
+    """Both, while a share of the calls about their namespaces fails."""
+    one, other = [await Shop.open(sandbox, metrics) for _ in range(2)]
     storm = Storm(
-        kind.fault, kind.hits, frozenset({shop.namespace, other.namespace}), share=kind.share, most=kind.most
+        kind.fault, kind.hits, frozenset({one.namespace, other.namespace}), share=kind.share, most=kind.most
     )
-    async with Chronicle.of(shop) as told, Chronicle.of(other) as told_too:
-        with storming(shop.sandbox, storm):
-            await asyncio.gather(shop.healthy(steps=STEPS), other.healthy(steps=paused))
-            await asyncio.gather(promoted(shop), aborted(other))
+    storms.append(storm)
+    async with Chronicle.of(one) as told, Chronicle.of(other) as told_too:
+        await asyncio.gather(one.healthy(steps=STEPS), other.healthy(steps=PAUSED))
+        await asyncio.gather(promoted(one), aborted(other))
     assert told.broken() == []
     assert told_too.broken() == []
     assert told.weights() == [0, 50, 100, 0]
     assert told_too.weights() == [0, 50, 0]
     assert len(storm.struck) >= min(kind.most, 5), storm.struck
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def played(
+    sandbox: Sandbox, metrics: FakePrometheus, operator: Crew
+) -> AsyncIterator[dict[Weather, "asyncio.Task[None]"]]:
+    storms: Storms = []
+
+    async def fault(request: Request) -> Fault | None:
+        for storm in storms:
+            if (found := await storm(request)) is not None:
+                return found
+        return None
+
+    sandbox.server.fault = fault
+    async with side_by_side(ALL, partial(weathered, sandbox, metrics, storms)) as tasks:
+        yield tasks
+    sandbox.server.fault = None
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_promotion_and_a_rollback_end_as_ever(
+    played: dict[Weather, "asyncio.Task[None]"], kind: Weather
+) -> None:
+    await played[kind]
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,24 @@
 """What has to be mended is named with path and remedy; an abort works meanwhile, mending is enough."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import manifests
 import pytest
+import pytest_asyncio
 import yaml
+from crew import Crew
 from manifests import CANARY, JUDGED, NAME, STABLE
-from prometheus_fake import Mode
-from stage import ROLLOUTS, ROUTES, TEMPLATES, Shop, until
+from prometheus_fake import FakePrometheus, Mode
+from stage import ROLLOUTS, ROUTES, TEMPLATES, Shop, side_by_side, until
 
 from rollout.api.status import Phase, Stage
 from rollout.sandbox.apiserver.resource import SERVICES
+from rollout.sandbox.cluster import Sandbox
 
 Deed = Callable[[Shop], Awaitable[None]]
 
@@ -155,10 +161,9 @@ async def test_a_first_rollout_waits_for_what_is_missing_and_goes_on_by_itself(
     assert await shop.condition("InvalidSpec") == ("False", "")
 
 
-@pytest.mark.parametrize("mistake", [*MISTAKES, *QUERIES])
-async def test_scenario_39_an_abort_works_while_something_has_to_be_mended(
-    shop: Shop, mistake: Mistake
-) -> None:
+async def aborted(sandbox: Sandbox, metrics: FakePrometheus, mistake: Mistake) -> None:
+    """A mistake during a canary, and an abort meanwhile."""
+    shop = await Shop.open(sandbox, metrics)
     await shop.healthy("shop:v1", manifests.errors(shop.prometheus.url), canary=JUDGED)
     await shop.set_image("shop:v2")
     await shop.paused(50)
@@ -172,6 +177,23 @@ async def test_scenario_39_an_abort_works_while_something_has_to_be_mended(
     await shop.over("InvalidSpec")
     await shop.stage(Stage.REFUSED)
     assert (await shop.status()).verdict == "Aborted"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def played(
+    sandbox: Sandbox, metrics: FakePrometheus, operator: Crew
+) -> AsyncIterator[dict[Mistake, "asyncio.Task[None]"]]:
+    mistakes = [cast("Mistake", each.values[0]) for each in (*MISTAKES, *QUERIES)]
+    async with side_by_side(mistakes, partial(aborted, sandbox, metrics)) as tasks:
+        yield tasks
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("mistake", [*MISTAKES, *QUERIES])
+async def test_scenario_39_an_abort_works_while_something_has_to_be_mended(
+    played: dict[Mistake, "asyncio.Task[None]"], mistake: Mistake
+) -> None:
+    await played[mistake]
 
 
 async def test_a_route_of_somebody_else_is_left_as_it_is(shop: Shop) -> None:

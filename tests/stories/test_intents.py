@@ -1,13 +1,20 @@
 """What people ask for with `kubectl annotate` is done once, and acknowledged."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import cast
 
 import pytest
-from stage import ROLLOUTS, Shop, until
+import pytest_asyncio
+from crew import Crew
+from prometheus_fake import FakePrometheus
+from stage import ROLLOUTS, Shop, side_by_side, until
 
 from rollout.api.status import Phase, RolloutStatus, Stage, TakenIntent
+from rollout.sandbox.cluster import Sandbox
 
 Given = Callable[[Shop], Awaitable[None]]
 
@@ -60,37 +67,32 @@ class Asked:
     phase: Phase
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        pytest.param(
-            Asked("abort", at_a_pause, "Acted", 0, Phase.DEGRADED), id="scenario 5: abort, at a pause"
-        ),
-        pytest.param(
-            Asked("promote", at_a_pause, "Acted", 0, Phase.HEALTHY), id="scenario 3: promote, at a pause"
-        ),
-        pytest.param(
-            Asked("promote-full", at_a_pause, "Acted", 0, Phase.HEALTHY), id="promote-full, at a pause"
-        ),
-        pytest.param(Asked("pause", at_a_pause, "Acted", 50, Phase.PAUSED), id="pause, at a pause"),
-        pytest.param(Asked("resume", held, "Acted", 50, Phase.PAUSED), id="resume, held by hand at a pause"),
-        pytest.param(Asked("resume", at_a_pause, "Acted", 0, Phase.HEALTHY), id="resume, at a pause"),
-        pytest.param(
-            Asked("retry", refused, "Acted", 50, Phase.PAUSED), id="scenario 6: retry, after an abort"
-        ),
-        pytest.param(
-            Asked("promote-full", refused, "Acted", 0, Phase.HEALTHY),
-            id="scenario 31: promote-full, after an abort",
-        ),
-        pytest.param(Asked("abort", refused, "NothingToDo", 0, Phase.DEGRADED), id="abort, after an abort"),
-        pytest.param(
-            Asked("abort", at_rest, "NothingToDo", 0, Phase.HEALTHY), id="abort, with nothing rolling out"
-        ),
-        pytest.param(Asked("promote", at_rest, "NothingToDo", 0, Phase.HEALTHY), id="promote, at rest"),
-        pytest.param(Asked("retry", at_rest, "NothingToDo", 0, Phase.HEALTHY), id="retry, nothing refused"),
-    ],
+ASKED = (
+    pytest.param(Asked("abort", at_a_pause, "Acted", 0, Phase.DEGRADED), id="scenario 5: abort, at a pause"),
+    pytest.param(
+        Asked("promote", at_a_pause, "Acted", 0, Phase.HEALTHY), id="scenario 3: promote, at a pause"
+    ),
+    pytest.param(Asked("promote-full", at_a_pause, "Acted", 0, Phase.HEALTHY), id="promote-full, at a pause"),
+    pytest.param(Asked("pause", at_a_pause, "Acted", 50, Phase.PAUSED), id="pause, at a pause"),
+    pytest.param(Asked("resume", held, "Acted", 50, Phase.PAUSED), id="resume, held by hand at a pause"),
+    pytest.param(Asked("resume", at_a_pause, "Acted", 0, Phase.HEALTHY), id="resume, at a pause"),
+    pytest.param(Asked("retry", refused, "Acted", 50, Phase.PAUSED), id="scenario 6: retry, after an abort"),
+    pytest.param(
+        Asked("promote-full", refused, "Acted", 0, Phase.HEALTHY),
+        id="scenario 31: promote-full, after an abort",
+    ),
+    pytest.param(Asked("abort", refused, "NothingToDo", 0, Phase.DEGRADED), id="abort, after an abort"),
+    pytest.param(
+        Asked("abort", at_rest, "NothingToDo", 0, Phase.HEALTHY), id="abort, with nothing rolling out"
+    ),
+    pytest.param(Asked("promote", at_rest, "NothingToDo", 0, Phase.HEALTHY), id="promote, at rest"),
+    pytest.param(Asked("retry", at_rest, "NothingToDo", 0, Phase.HEALTHY), id="retry, nothing refused"),
 )
-async def test_an_intent_is_acknowledged_wherever_it_is_set(shop: Shop, asked: Asked) -> None:
+ALL = [cast("Asked", each.values[0]) for each in ASKED]
+
+
+async def heard(sandbox: Sandbox, metrics: FakePrometheus, asked: Asked) -> None:
+    shop = await Shop.open(sandbox, metrics)
     await asked.given(shop)
     await shop.annotate(asked.key, "as the story says")
     intent = await acknowledged(shop, asked.key)
@@ -104,6 +106,22 @@ async def test_an_intent_is_acknowledged_wherever_it_is_set(shop: Shop, asked: A
     await shop.phase(asked.phase)
     told = {"Acted": "IntentTaken", "NothingToDo": "IntentNothingToDo"}[asked.outcome]
     assert "as the story says" in await shop.told(told, f"{asked.key} by kubectl-annotate")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def played(
+    sandbox: Sandbox, metrics: FakePrometheus, operator: Crew
+) -> AsyncIterator[dict[Asked, "asyncio.Task[None]"]]:
+    async with side_by_side(ALL, partial(heard, sandbox, metrics)) as tasks:
+        yield tasks
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("asked", ASKED)
+async def test_an_intent_is_acknowledged_wherever_it_is_set(
+    played: dict[Asked, "asyncio.Task[None]"], asked: Asked
+) -> None:
+    await played[asked]
 
 
 async def test_an_abort_that_nothing_can_come_of_is_an_event(shop: Shop) -> None:
