@@ -59,7 +59,7 @@ class Stage:
         self._operator = self.do(operator_process.start(self.sandbox, self.home))
 
     def strike(self, after_s: float = 0.0) -> None:
-        """SIGKILL to the operator and to what it started; it does nothing more from now on (sandbox's loop)."""
+        """SIGKILL to the operator and its children, which do nothing more from now on (sandbox's loop)."""
         struck = self.operator
         if after_s:
             struck.signal(signal.SIGSTOP)

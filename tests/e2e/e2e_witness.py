@@ -89,7 +89,7 @@ class Witness:
         self._news = threading.Condition()
         self._series: Counter[str] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
-        self._http: aiohttp.ClientSession
+        self._http: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         """Begin to look."""
@@ -104,7 +104,8 @@ class Witness:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._http.close()
+        if self._http is not None:
+            await self._http.close()
 
     def until(self, holds: Callable[[], Any], within_s: float, what: str) -> None:
         """Wait until something holds; asks anew with everything seen."""
@@ -166,10 +167,12 @@ class Witness:
 
     async def version_at(self, proxy_url: str, host: str) -> str:
         """Which version a proxy sends users of `host` to; empty where it reaches none."""
+        assert self._http is not None
         async with self._http.get(f"{proxy_url}/healthz", headers={"Host": host}) as answer:
             return answer.headers.get("X-Version", "")
 
     async def _get(self, url: str, host: str = "") -> str | None:
+        assert self._http is not None
         headers = {"Host": host} if host else {}
         try:
             async with self._http.get(url, headers=headers) as answer:
