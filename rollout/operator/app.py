@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 LOCAL_SCHEMES = frozenset({"file", "git", "http"})
 CRD_WAIT_SECONDS = 2.0
+FORGET_SECONDS = 1.0
+"""After the turn that finds a Rollout gone, which still holds its key."""
 
 
 def run(settings: Settings) -> None:
@@ -123,7 +125,8 @@ class Operator:
         self._gitops = GitOps(
             kube, mirrors, lambda *name: self._queue.exclusive(Key(waking.ROLLOUT, *name)), metrics, _clock
         )
-        self._waker = waking.Waker(self._queue, observer.memory, self._gitops.notebook)
+        self._memory = observer.memory
+        self._waker = waking.Waker(self._queue, self._memory, self._gitops.notebook)
         self._tasks: list[asyncio.Task[None]] = []
         self._kopf_ready = asyncio.Event()
         self._kopf_stop = asyncio.Event()
@@ -227,6 +230,10 @@ class Operator:
         if key.kind == waking.GIT_SOURCE:
             return await self._gitops.turn(key.namespace, key.name)
         again = await self._reconciler.turn(key.namespace, key.name)
+        if (key.namespace, key.name) not in self._memory.claims:
+            self._metrics.forget(key.namespace, key.name)
+            asyncio.get_running_loop().call_later(FORGET_SECONDS, self._queue.forget, key)
+            return None
         latest = _clock() + self._settings.resync
         return latest if again is None else min(again, latest)
 

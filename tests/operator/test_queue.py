@@ -123,3 +123,19 @@ async def test_nobody_takes_a_turn_while_another_holds_it() -> None:
             await asyncio.sleep(0.1)
             assert turns == 0
         await until(lambda: turns == 1)
+
+
+async def test_what_is_forgotten_is_taken_up_again_when_it_is_woken() -> None:
+    turns = 0
+
+    async def turn(_: Key) -> None:
+        nonlocal turns
+        turns += 1
+
+    async with working(turn) as queue:
+        queue.wake(A)
+        await until(lambda: turns == 1)
+        queue.forget(A)
+        queue.forget(B)
+        queue.wake(A)
+        await until(lambda: turns == 2)
