@@ -32,6 +32,7 @@ from rollout.observe.caches import Caches
 from rollout.operator import waking
 from rollout.operator.queue import Key, Queue
 from rollout.operator.sources import Sources
+from rollout.operator.watching import Watching
 from rollout.reconcile import Reconciler
 from rollout.settings import Settings
 from rollout.telemetry import Metrics, log_to_stderr, serving
@@ -73,7 +74,6 @@ async def _until_told(settings: Settings) -> None:
 
 async def _work(settings: Settings, stop: asyncio.Event) -> None:
     async with operating(settings) as operator:
-        _listen(stop)  # again: kopf has taken the signals, and would wait 5 s for our tasks before it ends
         await operator.ended()
 
 
@@ -128,8 +128,7 @@ class Operator:
         self._memory = observer.memory
         self._waker = waking.Waker(self._queue, self._memory, self._gitops.notebook)
         self._tasks: list[asyncio.Task[None]] = []
-        self._kopf_ready = asyncio.Event()
-        self._kopf_stop = asyncio.Event()
+        self._watching: Watching | None = None
         self._kopf: asyncio.Task[None] | None = None
         self._synced = False
 
@@ -141,18 +140,21 @@ class Operator:
         await self._caches.synced()
         self._synced = True
         self._tasks.append(asyncio.create_task(self._queue.run(), name="queue"))
-        self._kopf = asyncio.create_task(self._watch(), name="kopf")
-        ready = asyncio.create_task(self._kopf_ready.wait(), name="ready")
+        post = asyncio.get_running_loop().call_soon_threadsafe
+        handlers = waking.registry(self._waker, self._connection, post)
+        self._watching = Watching(handlers, waking.settings(), self._settings.watched)
+        self._kopf = asyncio.create_task(self._watching.run(), name="kopf")
+        ready = asyncio.wrap_future(self._watching.ready)
         await asyncio.wait((self._kopf, ready), return_when=asyncio.FIRST_COMPLETED)
         log.info("watching %s", self._settings.watched or "all namespaces")
 
     async def stop(self) -> None:
-        """Our own tasks first: kopf waits for whatever else runs in its loop."""
+        """No turn begins any more, then nothing is followed any more."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._kopf_stop.set()
-        if self._kopf is not None:
+        if self._kopf is not None and self._watching is not None:
+            self._watching.stop()
             with suppress(asyncio.CancelledError):
                 await self._kopf
 
@@ -176,18 +178,6 @@ class Operator:
     def ready(self) -> str:
         """Empty once the caches hold their first lists."""
         return self.alive() or ("" if self._synced else "the caches are not filled yet")
-
-    async def _watch(self) -> None:
-        namespace = self._settings.watched
-        await kopf.operator(
-            registry=waking.registry(self._waker, self._connection),
-            settings=waking.settings(),
-            standalone=True,
-            clusterwide=namespace is None,
-            namespaces=[namespace] if namespace else [],
-            ready_flag=self._kopf_ready,
-            stop_flag=self._kopf_stop,
-        )
 
     async def _connection(self) -> kopf.ConnectionInfo:
         configuration = await login(self._settings.kubeconfig, self._settings.context)

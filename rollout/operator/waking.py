@@ -17,6 +17,9 @@ GIT_SOURCE = "GitSource"
 _OF_A_REVISION = {"ReplicaSet": 1, "Pod": 2}
 """How many parts of its name follow the Rollout's: `checkout-6c9f7d` and `checkout-6c9f7d-x2x4z`."""
 
+BACKOFFS = (0.5, 1.0, 1.0, 2.0)
+"""Seconds between tries: whoever waits longer hears of an abort so much later."""
+
 
 class Waker:
     """Puts keys into the queue."""
@@ -65,11 +68,12 @@ class Waker:
 Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
 
 
-def registry(waker: Waker, login: Login) -> kopf.OperatorRegistry:
-    """kopf's handlers: they wake and do nothing else, so kopf writes nothing to any object.
+Post = Callable[..., object]
+"""Calls something soon in the loop of the queue."""
 
-    Coroutines, because kopf runs plain functions in threads, and the queue belongs to its loop.
-    """
+
+def registry(waker: Waker, login: Login, post: Post) -> kopf.OperatorRegistry:
+    """kopf's handlers: they wake and do nothing else, so kopf writes nothing to any object."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -78,11 +82,11 @@ def registry(waker: Waker, login: Login) -> kopf.OperatorRegistry:
 
     @kopf.on.event("progressive.delivery", "v1alpha1", "rollouts", registry=handlers)
     async def _rollout(event: Any, body: Any, **_: Any) -> None:
-        waker.rollout_event(event, body)
+        post(waker.rollout_event, event, body)
 
     @kopf.on.event("progressive.delivery", "v1alpha1", "gitsources", registry=handlers)
     async def _source(body: Any, **_: Any) -> None:
-        waker.source_event(body)
+        post(waker.source_event, body)
 
     return handlers
 
@@ -94,6 +98,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.scanning.disabled = True
     chosen.peering.standalone = True
     chosen.watching.server_timeout = 300
+    chosen.networking.error_backoffs = BACKOFFS
     return chosen
 
 

@@ -12,7 +12,7 @@ import weather
 from chronicle import Chronicle
 from crew import Crew
 from prometheus_fake import FakePrometheus
-from stage import Shop, side_by_side
+from stage import OPERATOR, Shop, side_by_side, until
 from weather import Storm, storming
 
 from rollout.api.status import Phase
@@ -132,3 +132,24 @@ async def test_a_promotion_goes_on_while_watches_are_cut_again_and_again(shop: S
     assert told.broken() == []
     assert told.weights() == [0, 50, 100, 0]
     assert bool(storm.struck) is bool(most)
+
+
+async def test_the_streams_of_kopf_are_followed_again_when_it_gave_up(shop: Shop) -> None:
+    """It takes an HTTP 410, or some 500 in a row, for the end; an abort has to be heard of afterwards."""
+    await shop.healthy(steps=PAUSED)
+    await shop.set_image("shop:v2")
+    await shop.paused(50)
+    refused: list[str] = []
+
+    async def gone(request: Request) -> Fault | None:
+        if request.user != OPERATOR or not request.path.endswith("/v1alpha1/rollouts") or len(refused) >= 3:
+            return None
+        refused.append(request.path)
+        return weather.expired()
+
+    shop.sandbox.server.fault = gone
+    shop.sandbox.server.cut_watches()
+    await until("its watch to be refused", lambda: len(refused) >= 3)
+    await shop.annotate("abort")
+    await shop.phase(Phase.DEGRADED)
+    assert await shop.weight() == 0

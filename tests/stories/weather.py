@@ -77,8 +77,9 @@ class Storm:
         return self.fault()
 
     def _about(self, request: Request) -> bool:
-        """Whether a call is about our namespaces."""
-        return any(f"/{name}/" in request.path for name in self.namespaces)
+        """Whether a call is about our namespaces; a watch of all of them is."""
+        everywhere = "watch" in request.query and "/namespaces/" not in request.path
+        return everywhere or any(f"/{name}/" in request.path for name in self.namespaces)
 
 
 @contextmanager
