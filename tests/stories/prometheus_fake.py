@@ -101,7 +101,7 @@ class FakePrometheus:
                 return _error(400, "bad_data", 'invalid parameter "query": 1:1: parse error: unexpected end')
         try:
             data = evaluate(query, at, [one for one in await self._targets() if mode is not Mode.EMPTY], mode)
-        except ValueError as error:
+        except (ValueError, re.error) as error:
             return _error(400, "bad_data", str(error))
         warnings = {"warnings": ["one of two stores did not answer"]} if mode is Mode.PARTIAL else {}
         return web.json_response({"status": "success", "data": data, **warnings})

@@ -259,13 +259,13 @@ class Shop:
 
         return await self._told(f"{kind} with {text!r}", reached)
 
-    async def over(self, kind: str) -> None:
+    async def over(self, kind: str, *, seconds: float = LONG_S) -> None:
         """Wait until a condition is False."""
 
         async def reached() -> bool:
             return (await self.condition(kind))[0] == "False"
 
-        await self._told(f"the end of {kind}", reached)
+        await self._told(f"the end of {kind}", reached, seconds)
 
     async def serving(self, image: str, *, seconds: float = LONG_S) -> None:
         """Wait until one version has all pods and both Services, and the route is as it was."""

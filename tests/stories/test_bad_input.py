@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -161,6 +162,13 @@ async def test_a_first_rollout_waits_for_what_is_missing_and_goes_on_by_itself(
     assert await shop.condition("InvalidSpec") == ("False", "")
 
 
+def _records_before_the_weight(shop: Shop, since: datetime) -> int:
+    """How often the status was written before the route was."""
+    paths = [each.path for each in shop.writes(since)]
+    routed = next(at for at, path in enumerate(paths) if "/httproutes/" in path)
+    return sum(path.endswith(f"/rollouts/{NAME}/status") for path in paths[:routed])
+
+
 async def aborted(sandbox: Sandbox, metrics: FakePrometheus, mistake: Mistake) -> None:
     """A mistake during a canary, and an abort meanwhile."""
     shop = await Shop.open(sandbox, metrics)
@@ -169,10 +177,15 @@ async def aborted(sandbox: Sandbox, metrics: FakePrometheus, mistake: Mistake) -
     await shop.paused(50)
     await mistake.make(shop)
     await _complains(shop, mistake.said)
+    lost = mistake.make in (_lose_route, _send_elsewhere)
+    carries = not lost and await shop.weight() > 0
+    since = datetime.now(UTC)
     await shop.annotate("abort")
-    if mistake.make in (_lose_route, _send_elsewhere):
+    if lost:
         await mistake.mend(shop)  # there is nothing to take a weight from before
     await _stopped(shop)
+    if carries:
+        assert _records_before_the_weight(shop, since) <= 2, "one turn, and one that was under way"
     await mistake.mend(shop)
     await shop.over("InvalidSpec")
     await shop.stage(Stage.REFUSED)
@@ -244,6 +257,17 @@ async def test_a_pod_that_the_server_refuses_is_named_by_its_place_in_the_templa
     await shop.patch(ROLLOUTS, NAME, [{"op": "remove", "path": "/spec/template/spec/containers/0/imagee"}])
     await shop.paused(50)
     await shop.over("InvalidSpec")
+
+
+@pytest.mark.xfail(reason="a run under way keeps asking what it began with; a retry or an abort helps")
+async def test_a_query_that_is_wrong_in_the_template_is_asked_anew_when_it_is_mended(shop: Shop) -> None:
+    counted = {"bad": 'http_requests_total{code=~"5(.."}', "total": "http_requests_total"}
+    await shop.healthy("shop:v1", manifests.errors(shop.prometheus.url, proportion=counted), canary=JUDGED)
+    await shop.set_image("shop:v2")
+    await _complains(shop, ("errors", "Prometheus refused http_requests_total", "5("))
+    await shop.apply(manifests.errors(shop.prometheus.url))
+    await shop.over("InvalidSpec", seconds=6)
+    await shop.paused(50)
 
 
 async def test_an_abort_without_ready_stable_pods_is_taken_and_waits_for_them(shop: Shop) -> None:

@@ -17,7 +17,7 @@ from rollout.api.status import Phase, RolloutStatus
 from rollout.observe.reading import read_status
 from rollout.sandbox.cluster import Sandbox
 
-KILLS = 8
+KILLS = 10
 GATED = (
     {"setWeight": 50},
     {"judge": {"minDuration": "1s", "maxDuration": "2m"}},
@@ -46,7 +46,7 @@ def _statuses(told: Chronicle) -> list[RolloutStatus]:
     return [read_status(each.object.get("status") or {}) for each in sorted(found, key=lambda e: e.version)]
 
 
-@pytest.mark.parametrize("seed", [pytest.param(3, id="seed 3"), pytest.param(14, id="seed 14")])
+@pytest.mark.parametrize("seed", [pytest.param(14, id="seed 14")])
 async def test_scenario_33_a_promotion_a_rollback_and_an_abort_end_as_ever(
     lonely: Sandbox, judge: FakePrometheus, tmp_path: Path, seed: int
 ) -> None:

@@ -70,7 +70,6 @@ async def test_a_refused_revision_that_is_applied_again_stays_refused(shop: Shop
     await shop.paused(50)
     await shop.annotate("abort")
     await shop.phase(Phase.DEGRADED)
-    await shop.serving("shop:v1")
     await until("all to be done", lambda: _silent(shop))
     since = datetime.now(UTC)
     await shop.apply(manifests.rollout("shop:v2"))
