@@ -35,7 +35,11 @@ def allowed_between(rollouts: Sequence[Seen], since: float, until: float) -> int
 
 
 def overruns(rollouts: Sequence[Seen], proxy: Sequence[Passed], stable: str, canary: str) -> list[str]:
-    """Each interval, and each weight as a whole, in which the proxy sent more to the canary than allowed."""
+    """Each interval, and each weight as a whole, in which the proxy sent more to the canary than allowed.
+
+    A weight's whole is made of the intervals in which the canary got anything: those before a raise and after
+    an end would hide an excess. (An interval holds some hundred requests: chance leaves hardly one without.)
+    """
     found: list[str] = []
     whole: dict[int, tuple[int, int]] = {}
     for before, after in pairwise(proxy):
@@ -44,8 +48,9 @@ def overruns(rollouts: Sequence[Seen], proxy: Sequence[Passed], stable: str, can
         total = to_canary + after.counts.get(stable, 0) - before.counts.get(stable, 0)
         if exceeds(to_canary, total, weight):
             found.append(f"{to_canary} of {total} at {before.asked:.2f} where {weight} % is the most")
-        sums = whole.get(weight, (0, 0))
-        whole[weight] = (sums[0] + to_canary, sums[1] + total)
+        if to_canary:
+            sums = whole.get(weight, (0, 0))
+            whole[weight] = (sums[0] + to_canary, sums[1] + total)
     return found + [
         f"{to_canary} of {total} in all while {weight} % was the most"
         for weight, (to_canary, total) in whole.items()

@@ -204,6 +204,11 @@ class Shop:
         """The canary's weight as it stands in the route."""
         return weight_of(self.witness.last("httproutes", NAME), CANARY)
 
+    def labels(self, service: str) -> Object:
+        """The labels of a Service as it stands."""
+        found: Object = self.witness.last("services", service)["metadata"].get("labels", {})
+        return found
+
     def service(self, name: str) -> str:
         """How the proxy's counters name a Service."""
         return f"{self.namespace}-{name}"

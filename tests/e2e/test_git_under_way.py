@@ -8,6 +8,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 HASH = "rollouts-pod-template-hash"
 WEIGHT = 25
+LABELS = {"team": "checkout"}
 SEEN_BY = {"name": "X-Seen", "value": "yes"}
 ENOUGH = 2000
 """Requests after the change, enough to see a wrong split."""
@@ -24,14 +25,14 @@ def test_services_and_route_applied_again_by_git_keep_hash_and_split(shop: Shop)
     before, began = shop.report, shop.report.at
     other_host = f"other.{shop.host}"
     for name in hashes:
-        shop.objects[f"Service/{name}"]["metadata"]["labels"] = {"team": "checkout"}
+        shop.objects[f"Service/{name}"]["metadata"]["labels"] = LABELS.copy()
     route = shop.objects[f"HTTPRoute/{NAME}"]["spec"]
     route["hostnames"].append(other_host)
     route["rules"][0]["filters"] = [
         {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [SEEN_BY]}}
     ]
     shop.commit("label the Services, another host and a header for the route")
-    shop.until(lambda: all(labelled(shop, name) for name in hashes), 20, "both Services are as in Git")
+    shop.until(lambda: all(shop.labels(name) == LABELS for name in hashes), 20, "both Services are as in Git")
     shop.until(lambda: shop.stage.do(shop.witness.answered(other_host)), 10, "the proxy knows the other host")
     applied = shop.report.sent
     shop.until(lambda: shop.report.sent > applied + ENOUGH, 20, "users go on")
@@ -55,7 +56,3 @@ def test_services_and_route_applied_again_by_git_keep_hash_and_split(shop: Shop)
     assert shop.newest()["verdict"] == "Promoted"
     assert shop.lost() == {}
     assert shop.over_allowance() == []
-
-
-def labelled(shop: Shop, name: str) -> bool:
-    return shop.witness.last("services", name)["metadata"].get("labels") == {"team": "checkout"}

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
-from e2e_stage import NAME, Shop
+from e2e_stage import NAME, STABLE, Shop
 
 from rollout.sandbox.apiserver.requests import Fault, Request
 
@@ -147,6 +147,7 @@ def test_a_rollback_survives_five_kills(shop: Shop, seed: int) -> None:
 def as_without_kills(shop: Shop, commit: str, verdict: str) -> None:
     """One run, one ReplicaSet a version, one line of history and of notes, and nobody felt it."""
     shop.until(lambda: shop.note_says(commit, verdict), 20, "the verdict is noted on the commit")
+    kill_at_rest(shop)
     assert shop.stage.do(shop.repository.note(commit)).count(f'"{verdict}"') == 1
     runs = {(each.name, each.object["spec"]["attempt"], each.object["spec"]["role"]) for each in shop.runs()}
     assert max(Counter((attempt, role) for _, attempt, role in runs).values()) == 1
@@ -154,3 +155,14 @@ def as_without_kills(shop: Shop, commit: str, verdict: str) -> None:
     assert len(shop.witness.versions("rollouts", NAME)) > 1
     assert shop.lost() == {}
     assert shop.over_allowance() == []
+
+
+def kill_at_rest(shop: Shop) -> None:
+    """Once more when all is over; the next life has begun when it has applied another commit."""
+    shop.stage.strike()
+    shop.stage.do(shop.stage.operator.wait())
+    shop.stage.start_operator()
+    labels = {"team": "checkout"}
+    shop.objects[f"Service/{STABLE}"]["metadata"]["labels"] = labels
+    shop.commit("label a Service")
+    shop.until(lambda: shop.labels(STABLE) == labels, 20, "the other commit is applied")
