@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from rollout.api.analysisrun import parse_analysis_run
 from rollout.api.base import Manifest
 from rollout.api.errors import Retry, Stalled
 from rollout.api.status import RolloutStatus, Stage
@@ -66,6 +67,23 @@ class Executor:
         if measured.look_at is not None:
             times.append(measured.look_at)
         return min(times, default=None)
+
+    async def renew(self, seen: Seen) -> bool:
+        """Begin an AnalysisRun anew whose templates were mended, if it has counted nothing yet.
+
+        A run that has counted keeps asking what it began with: a changed question would forget its evidence.
+        """
+        asked = self._measurer.uncounted(seen.observed)
+        if asked is None or seen.observed.problems:
+            return False
+        spec, uid, name = asked.spec, asked.metadata.uid, asked.metadata.name
+        wanted = EnsureRun(name, spec.role, spec.attempt, spec.canary)
+        if parse_analysis_run(_rendered(seen, wanted)).spec == spec:
+            return False
+        await self._kube.delete(kinds.ANALYSIS_RUNS, seen.observed.namespace, name, uid=uid)
+        self._measurer.forget(uid)
+        log.info("%s/%s: AnalysisRun %s begins anew", seen.observed.namespace, seen.observed.name, name)
+        return True
 
     async def _save(self, measured: Measured, actions: list[Action], now: datetime) -> None:
         """Write the checkpoint before anything that may rest on it."""
@@ -202,21 +220,7 @@ class _Turn:
         log.info("%s: Service %s selects %s", self._name, service, revision)
 
     async def _run(self, wanted: EnsureRun) -> None:
-        observed = self._seen.observed
-        canary = observed.replica_set(wanted.hash)
-        stable = observed.replica_set(observed.status.stable_rs)
-        if canary is None or stable is None or observed.spec is None:
-            raise Retry(f"{self._name}: the ReplicaSets to compare are not both there yet", _SOON)
-        body = runs.render(
-            self._rollout,
-            observed.spec,
-            self._seen.templates,
-            name=wanted.name,
-            role=wanted.role,
-            attempt=wanted.attempt,
-            canary=canary,
-            stable=stable,
-        )
+        body = _rendered(self._seen, wanted)
         try:
             await self._kube.create(kinds.ANALYSIS_RUNS, body)
         except AlreadyExists:
@@ -254,6 +258,26 @@ class _Turn:
     @property
     def _name(self) -> str:
         return f"{self._namespace}/{self._seen.observed.name}"
+
+
+def _rendered(seen: Seen, wanted: EnsureRun) -> dict[str, Any]:
+    """The AnalysisRun as it is to be created now."""
+    observed = seen.observed
+    canary = observed.replica_set(wanted.hash)
+    stable = observed.replica_set(observed.status.stable_rs)
+    if canary is None or stable is None or observed.spec is None:
+        name = f"{observed.namespace}/{observed.name}"
+        raise Retry(f"{name}: the ReplicaSets to compare are not both there yet", _SOON)
+    return runs.render(
+        seen.rollout,
+        observed.spec,
+        seen.templates,
+        name=wanted.name,
+        role=wanted.role,
+        attempt=wanted.attempt,
+        canary=canary,
+        stable=stable,
+    )
 
 
 def _minimal(status: RolloutStatus) -> RolloutStatus:

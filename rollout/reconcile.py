@@ -38,6 +38,8 @@ class Reconciler:
         if seen is None:
             return None
         measured = await self._measure(seen, now)
+        if measured.evidence.problems and await self._executor.renew(seen):
+            return now
         actions = plan(seen.observed, measured.evidence, now)
         log.debug("%s/%s: %s", namespace, name, actions)
         return await self._executor.execute(seen, measured, actions, now)

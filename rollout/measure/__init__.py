@@ -103,6 +103,14 @@ class Measurer:
         run = _background(observed)
         return run.name if run is not None and run.uid not in self._kept else None
 
+    def uncounted(self, observed: Observed) -> AnalysisRun | None:
+        """The run under way, if nothing was counted for any of its metrics yet."""
+        run = _background(observed)
+        kept = self._kept.get(run.uid) if run is not None else None
+        if kept is None or any(state.looks for state in kept.checkpoint.metrics.values()):
+            return None
+        return kept.asked
+
     def saved(self, run: Manifest, now: datetime) -> None:
         """A checkpoint was written: the server's answer."""
         kept = self._kept.get(run["metadata"]["uid"])

@@ -259,7 +259,6 @@ async def test_a_pod_that_the_server_refuses_is_named_by_its_place_in_the_templa
     await shop.over("InvalidSpec")
 
 
-@pytest.mark.xfail(reason="a run under way keeps asking what it began with; a retry or an abort helps")
 async def test_a_query_that_is_wrong_in_the_template_is_asked_anew_when_it_is_mended(shop: Shop) -> None:
     counted = {"bad": 'http_requests_total{code=~"5(.."}', "total": "http_requests_total"}
     await shop.healthy("shop:v1", manifests.errors(shop.prometheus.url, proportion=counted), canary=JUDGED)
