@@ -65,6 +65,12 @@ def _margin(margin: Margin | None) -> judged.Margin | None:
     return judged.Margin(margin.relative, margin.absolute.value if margin.absolute else 0.0)
 
 
+def asked_at(metric: str) -> str:
+    """The field of the Rollout's spec that asks a metric: `errors@3` is of step 3."""
+    _, inline, step = metric.partition("@")
+    return f"spec.strategy.canary.steps[{step}].analysis" if inline else "spec.strategy.canary.analysis"
+
+
 def active_in(run: AnalysisRunSpec, step: str) -> frozenset[str]:
     """Metrics that gate: those of an inline step where `step` is its index as text, else the background's."""
     inline = frozenset(metric.name for metric in run.metrics if metric.name.endswith(f"@{step}"))
@@ -89,7 +95,11 @@ def hear(
     """The judgement as the planner hears it."""
     outcome = _outcome(judgement, policy, checkpoint, active, now)
     inconclusive = outcome in (heard.Outcome.UNDECIDED, heard.Outcome.BLIND)
-    problems = [v.reason for v in judgement.metrics if v.outcome is Outcome.ERROR and v.name in active]
+    problems = [
+        f"{asked_at(verdict.name)}: metric {verdict.reason} (mend it in its AnalysisTemplate)"
+        for verdict in judgement.metrics
+        if verdict.outcome is Outcome.ERROR and verdict.name in active
+    ]
     return heard.Evidence(
         outcome=outcome,
         reason=judgement.reason[:MESSAGE_LIMIT_BYTES],

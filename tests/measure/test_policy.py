@@ -112,7 +112,9 @@ def test_a_refused_query_is_a_problem_to_mend() -> None:
     spec = run(metric("errors"))
     evidence = heard(spec, looked(spec, "errors", Reading(NOW, NOW, Status.ERROR, cause="bad_data: no")))
     assert evidence.outcome is Outcome.BLIND
-    assert evidence.problems == ("errors: bad_data: no",)
+    assert evidence.problems == (
+        "spec.strategy.canary.analysis: metric errors: bad_data: no (mend it in its AnalysisTemplate)",
+    )
 
 
 def test_metrics_that_only_warn_hold_nobody_up() -> None:
