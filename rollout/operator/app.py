@@ -14,7 +14,6 @@ from typing import Any
 
 import kopf
 
-from analysis.sources import Source
 from rollout.api.errors import Retry, Stalled
 from rollout.execute import Executor
 from rollout.git.environment import GitPolicy
@@ -120,7 +119,7 @@ class Operator:
         mirrors = Mirrors(Path(directory), _git_policy(settings), threads=settings.git_polls_at_once)
         stack.push_async_callback(mirrors.close)
         observer = Observer(kube, self._caches, settings.min_settle)
-        measurer = Measurer(self._source, settings.measure_lag)
+        measurer = Measurer(self._sources.at, settings.measure_lag)
         self._reconciler = Reconciler(kube, observer, measurer, Executor(kube, measurer, metrics), _clock)
         self._gitops = GitOps(
             kube, mirrors, lambda *name: self._queue.exclusive(Key(waking.ROLLOUT, *name)), metrics, _clock
@@ -226,9 +225,6 @@ class Operator:
             return None
         latest = _clock() + self._settings.resync
         return latest if again is None else min(again, latest)
-
-    def _source(self, address: str) -> Source:
-        return self._sources.at(address)
 
 
 def _git_policy(settings: Settings) -> GitPolicy:

@@ -56,7 +56,6 @@ class Queue:
         self._at_once = at_once
         self._slots: dict[Key, _Slot] = {}
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
-        self.turns = 0
 
     def wake(self, key: Key) -> None:
         """Run a turn for `key` as soon as possible."""
@@ -129,7 +128,6 @@ class Queue:
             slot.failures = 0
             if again is not None:
                 self.wake_in(key, (again - datetime.now(UTC)).total_seconds())
-        self.turns += 1
 
     @staticmethod
     def _backoff(slot: _Slot) -> float:

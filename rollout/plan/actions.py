@@ -4,10 +4,8 @@ Their order is the safety argument. `RecordStatus` stands before whatever raises
 or takes pods away; execution stops at the first action that fails.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from rollout.api.status import RolloutStatus
 
@@ -115,5 +113,3 @@ Action = (
     | Announce
     | WakeAt
 )
-
-Manifest = Mapping[str, Any]
