@@ -1,23 +1,20 @@
-"""Do the actions in their order, and stop at the first that fails; what was not done is planned again.
-
-Where evidence was folded, the order is checkpoint, status, then the rest. Every write carries the
-resourceVersion of the snapshot that it was planned on, so that a stale one fails and a new turn begins.
-"""
+"""The writes of one turn, each with the resourceVersion of the snapshot that it was planned on."""
 
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from rollout.api.analysisrun import parse_analysis_run
 from rollout.api.base import Manifest
 from rollout.api.errors import Retry, Stalled
 from rollout.api.status import RolloutStatus, Stage
+from rollout.execute.recording import record
+from rollout.execute.running import rendered
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from rollout.kube.events import event
-from rollout.measure import Measured, Measurer
+from rollout.measure import Measurer
 from rollout.observe import Seen
 from rollout.plan.actions import (
     Action,
@@ -42,65 +39,7 @@ log = logging.getLogger(__name__)
 _SOON = timedelta(milliseconds=100)
 
 
-class Executor:
-    """Carries out what was planned for one snapshot."""
-
-    def __init__(self, kube: Kube, measurer: Measurer, metrics: Metrics) -> None:
-        self._kube = kube
-        self._measurer = measurer
-        self._metrics = metrics
-
-    async def execute(
-        self, seen: Seen, measured: Measured, actions: list[Action], now: datetime
-    ) -> datetime | None:
-        """Do `actions`; returns when to look again.
-
-        Raises:
-            Retry: somebody else wrote first, or the server can't be reached.
-            Stalled: the server refuses something.
-        """
-        await self._save(measured, actions, now)
-        turn = _Turn(self._kube, self._measurer, self._metrics, seen, now)
-        for action in actions:
-            await turn.do(action)
-        times = [action.when for action in actions if isinstance(action, WakeAt)]
-        if measured.look_at is not None:
-            times.append(measured.look_at)
-        return min(times, default=None)
-
-    async def renew(self, seen: Seen) -> bool:
-        """Begin an AnalysisRun anew whose templates were mended, if it has counted nothing yet.
-
-        A run that has counted keeps asking what it began with: a changed question would forget its evidence.
-        """
-        asked = self._measurer.uncounted(seen.observed)
-        if asked is None or seen.observed.problems:
-            return False
-        spec, uid, name = asked.spec, asked.metadata.uid, asked.metadata.name
-        wanted = EnsureRun(name, spec.role, spec.attempt, spec.canary)
-        if parse_analysis_run(_rendered(seen, wanted)).spec == spec:
-            return False
-        await self._kube.delete(kinds.ANALYSIS_RUNS, seen.observed.namespace, name, uid=uid)
-        self._measurer.forget(uid)
-        log.info("%s/%s: AnalysisRun %s begins anew", seen.observed.namespace, seen.observed.name, name)
-        return True
-
-    async def _save(self, measured: Measured, actions: list[Action], now: datetime) -> None:
-        """Write the checkpoint before anything that may rest on it."""
-        unsaved = measured.unsaved
-        decides = any(isinstance(action, RecordStatus) for action in actions)
-        if unsaved is None or not (unsaved.due or decides):
-            return
-        try:
-            written = await self._kube.replace_status(kinds.ANALYSIS_RUNS, unsaved.run)
-        except (Conflict, NotFound):
-            # Somebody else wrote it: what we folded beyond it is not ours to keep.
-            self._measurer.forget(unsaved.run["metadata"]["uid"])
-            raise
-        self._measurer.saved(written, now)
-
-
-class _Turn:
+class Turn:
     """The writes of one turn; objects are replaced by the server's answer as they are written."""
 
     def __init__(self, kube: Kube, measurer: Measurer, metrics: Metrics, seen: Seen, now: datetime) -> None:
@@ -115,6 +54,7 @@ class _Turn:
         self._services: dict[str, Manifest] = dict(seen.services)
 
     async def do(self, action: Action) -> None:
+        """Make the world as one action says."""
         match action:
             case RecordStatus(status):
                 await self._record(status)
@@ -140,19 +80,9 @@ class _Turn:
                 pass
 
     async def _record(self, status: RolloutStatus) -> None:
-        body = {**self._rollout, "status": status.manifest()}
-        try:
-            self._rollout = await self._kube.replace_status(kinds.ROLLOUTS, body)
-        except Invalid as refused:
-            # Too large, or a field that this CRD refuses: what safety needs fits always.
-            log.warning("%s: status refused, writing the minimal form: %s", self._name, refused)
-            body["status"] = _minimal(status).manifest()
-            self._rollout = await self._kube.replace_status(kinds.ROLLOUTS, body)
+        self._rollout = await record(self._kube, self._rollout, status)
         self._metrics.status(self._namespace, self._seen.observed.name, status)
         self._time_reaction(status)
-        kept = (self._rollout.get("status") or {}).get("turn")
-        if kept != status.turn:
-            raise Stalled("CRDOutdated", "the Rollout CRD drops fields of the status: apply `rollout crds`")
 
     def _time_reaction(self, status: RolloutStatus) -> None:
         """From the decision to roll back until weight zero was read back."""
@@ -220,7 +150,7 @@ class _Turn:
         log.info("%s: Service %s selects %s", self._name, service, revision)
 
     async def _run(self, wanted: EnsureRun) -> None:
-        body = _rendered(self._seen, wanted)
+        body = rendered(self._seen, wanted)
         try:
             await self._kube.create(kinds.ANALYSIS_RUNS, body)
         except AlreadyExists:
@@ -258,37 +188,3 @@ class _Turn:
     @property
     def _name(self) -> str:
         return f"{self._namespace}/{self._seen.observed.name}"
-
-
-def _rendered(seen: Seen, wanted: EnsureRun) -> dict[str, Any]:
-    """The AnalysisRun as it is to be created now."""
-    observed = seen.observed
-    canary = observed.replica_set(wanted.hash)
-    stable = observed.replica_set(observed.status.stable_rs)
-    if canary is None or stable is None or observed.spec is None:
-        name = f"{observed.namespace}/{observed.name}"
-        raise Retry(f"{name}: the ReplicaSets to compare are not both there yet", _SOON)
-    return runs.render(
-        seen.rollout,
-        observed.spec,
-        seen.templates,
-        name=wanted.name,
-        role=wanted.role,
-        attempt=wanted.attempt,
-        canary=canary,
-        stable=stable,
-    )
-
-
-def _minimal(status: RolloutStatus) -> RolloutStatus:
-    """What safety needs of a status: where it stands, what is allowed, what was asked and what is refused."""
-    return status.model_copy(
-        update={
-            "evidence": (),
-            "history": (),
-            "message": status.message[:200],
-            "refused": tuple(
-                each.model_copy(update={"reason": each.reason[:100]}) for each in status.refused
-            ),
-        }
-    )
