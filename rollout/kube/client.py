@@ -17,7 +17,7 @@ from rollout.api.base import Manifest
 from rollout.kube.errors import Asked, NotFound, Unavailable, refusal
 from rollout.kube.events import event
 from rollout.kube.kinds import EVENTS, Resource
-from rollout.kube.transport import OnRequest, Request, Transport, decoded
+from rollout.kube.transport import OnRequest, Request, Transport, Wire, decoded
 
 MANAGER = "rollout"
 """Our field manager, wherever no other is named."""
@@ -58,7 +58,14 @@ class Kube:
     def __init__(
         self, configuration: Configuration, *, seconds: float = 10.0, on_request: OnRequest | None = None
     ) -> None:
-        self._transport = Transport(configuration, seconds, on_request)
+        self._transport: Wire = Transport(configuration, seconds, on_request)
+
+    @classmethod
+    def over(cls, wire: Wire) -> Self:
+        """An API server that is reached another way than by HTTP."""
+        kube = cls.__new__(cls)
+        kube._transport = wire
+        return kube
 
     async def __aenter__(self) -> Self:
         return self

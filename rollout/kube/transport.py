@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -39,6 +39,19 @@ class Request:
         """Path and query."""
         given = {key: value for key, value in self.query.items() if value}
         return f"{self.path}?{urlencode(given, quote_via=quote)}" if given else self.path
+
+
+class Wire(Protocol):
+    """How requests get to an API server, and answers back."""
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+
+    async def call(self, asked: Asked, request: Request) -> Any:
+        """The decoded answer; raises as `rollout.kube.errors` says."""
+
+    def lines(self, asked: Asked, request: Request, silence: float) -> AsyncGenerator[bytes, None]:
+        """The lines of an answer that goes on until the server ends it; raises likewise."""
 
 
 class Transport:

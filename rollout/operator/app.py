@@ -109,7 +109,7 @@ class Operator:
         self._kube = kube
         self._settings = settings
         self._metrics = metrics
-        self._queue = Queue(self._turn, settings.turns_at_once)
+        self._queue = Queue(self._turn, settings.turns_at_once, _clock)
         self._caches = Caches(kube, settings.watched, self._changed)
         self._sources = Sources(settings)
         stack.callback(self._sources.close)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from rollout.api.errors import Retry
@@ -49,10 +49,11 @@ class _Slot:
 
 
 class Queue:
-    """Runs `turn` for keys that were woken, at most `at_once` of them at a time."""
+    """Runs `turn` for keys that were woken, at most `at_once` at a time; `clock` tells the turns' time."""
 
-    def __init__(self, turn: Turn, at_once: int) -> None:
+    def __init__(self, turn: Turn, at_once: int, clock: Callable[[], datetime]) -> None:
         self._turn = turn
+        self._clock = clock
         self._at_once = at_once
         self._slots: dict[Key, _Slot] = {}
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
@@ -127,7 +128,7 @@ class Queue:
         else:
             slot.failures = 0
             if again is not None:
-                self.wake_in(key, (again - datetime.now(UTC)).total_seconds())
+                self.wake_in(key, (again - self._clock()).total_seconds())
 
     @staticmethod
     def _backoff(slot: _Slot) -> float:

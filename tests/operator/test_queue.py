@@ -16,7 +16,7 @@ B = Key("Rollout", "shop", "b")
 async def working(
     turn: Callable[[Key], Awaitable[datetime | None]], at_once: int = 4
 ) -> AsyncIterator[Queue]:
-    queue = Queue(turn, at_once)
+    queue = Queue(turn, at_once, lambda: datetime.now(UTC))
     task = asyncio.create_task(queue.run())
     try:
         yield queue

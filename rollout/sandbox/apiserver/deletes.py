@@ -1,9 +1,10 @@
 """DELETE: grace periods, finalizers, propagation and preconditions."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from rollout.sandbox import clock
 from rollout.sandbox.apiserver import metadata
 from rollout.sandbox.apiserver.errors import Cause, bad_request, conflict, invalid
 from rollout.sandbox.apiserver.resource import Object
@@ -171,7 +172,7 @@ def _terminating(obj: Object) -> None:
 
 
 def _after(seconds: int) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return clock.stamp(clock.now() + timedelta(seconds=seconds))
 
 
 def _finalizers(held: list[str], policy: str | None) -> list[str]:

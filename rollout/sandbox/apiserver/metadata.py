@@ -2,10 +2,10 @@
 
 import secrets
 import uuid
-from datetime import UTC, datetime
 
 import orjson
 
+from rollout.sandbox import clock
 from rollout.sandbox.apiserver import names
 from rollout.sandbox.apiserver.errors import Cause
 from rollout.sandbox.apiserver.resource import Object
@@ -18,7 +18,7 @@ STANDARD_FINALIZERS = {"kubernetes", "orphan", "foregroundDeletion"}
 
 def now() -> str:
     """The time as objects hold it, in seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return clock.stamp()
 
 
 def random_suffix() -> str:

@@ -1,8 +1,8 @@
 """ReplicaSets: as many pods as asked for, adopted, made or removed, and counted."""
 
 import contextlib
-from datetime import UTC, datetime
 
+from rollout.sandbox import clock
 from rollout.sandbox.apiserver.local import ApiError, LocalClient
 from rollout.sandbox.apiserver.resource import PODS, REPLICA_SETS, Object
 from rollout.sandbox.controllers.informers import Informers, Key, key_of
@@ -120,7 +120,7 @@ class ReplicaSets:
     async def _report(self, owner: Object, pods: list[Object]) -> float | None:
         """Write the status where it changed; seconds until the next pod becomes available."""
         wait = owner["spec"].get("minReadySeconds", 0)
-        now = datetime.now(UTC)
+        now = clock.now()
         active = [pod for pod in pods if is_active(pod)]
         left = [s for pod in active if (s := available_in(pod, wait, now)) is not None]
         labels = owner["spec"]["template"].get("metadata", {}).get("labels")

@@ -3,8 +3,7 @@
 For tests with scripted pods; it routes nothing.
 """
 
-from datetime import UTC, datetime
-
+from rollout.sandbox import clock
 from rollout.sandbox.apiserver.local import ApiError, LocalClient
 from rollout.sandbox.apiserver.resource import Object, Resource
 from rollout.sandbox.controllers.informers import Informers, Key, key_of
@@ -50,7 +49,7 @@ class Routes:
 
 
 def _parent(route: Object, ref: Object) -> Object:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = clock.stamp()
     conditions = [
         {
             "type": kind,

@@ -4,10 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from rollout.sandbox import processes
+from rollout.sandbox import clock, processes
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.kubelet import probes, runtime
 from rollout.sandbox.kubelet.status import Running, Terminated, View, Waiting
@@ -21,7 +20,7 @@ STEADY_S = 10.0
 
 def now() -> str:
     """The time as the API writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return clock.stamp()
 
 
 class Container:

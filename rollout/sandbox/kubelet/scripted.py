@@ -4,8 +4,8 @@ What a pod does is, in this order: its annotation `sandbox.progressive.delivery/
 the pod, one for its image, what its image's tag says (`crash`, `never-ready`, `missing`); else it is ready.
 """
 
+import asyncio
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -105,13 +105,13 @@ class ScriptedPods:
         """Bring one pod's status in line; seconds until it changes by itself."""
         uid = pod["metadata"]["uid"]
         if uid not in self._seen:
-            self._seen[uid] = (time.monotonic(), now(), self._addresses.take())
+            self._seen[uid] = (_monotonic(), now(), self._addresses.take())
         if deleting(pod):
             return await self._leave(pod)
         if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             return None
         seen, started, ip = self._seen[uid]
-        states, again = play(self._scripts.rule(pod), time.monotonic() - seen, started, now())
+        states, again = play(self._scripts.rule(pod), _monotonic() - seen, started, now())
         views = [
             View(c["name"], c.get("image", ""), states.state, states.last, states.restarts, states.ready)
             for c in pod["spec"]["containers"]
@@ -123,8 +123,8 @@ class ScriptedPods:
         return again
 
     async def _leave(self, pod: Object) -> float | None:
-        since = self._leaving.setdefault(pod["metadata"]["uid"], time.monotonic())
-        left = self._scripts.termination_s - (time.monotonic() - since)
+        since = self._leaving.setdefault(pod["metadata"]["uid"], _monotonic())
+        left = self._scripts.termination_s - (_monotonic() - since)
         if left > 0:
             return left
         await remove(self._client, pod)
@@ -139,6 +139,10 @@ class ScriptedPods:
     async def stop(self) -> None:
         """Let the addresses go."""
         self._addresses.close()
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()
 
 
 @dataclass(frozen=True, slots=True)
