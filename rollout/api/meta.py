@@ -10,6 +10,8 @@ from rollout.api.base import Model
 GROUP = "progressive.delivery"
 VERSION = "v1alpha1"
 ARGO_GROUP = "argoproj.io"
+TRAFFIC_FINALIZER = f"{GROUP}/traffic"
+"""On a Rollout while a weight or a selector may be ours: it goes when the traffic is given back."""
 
 
 class ObjectMeta(Model):

@@ -227,6 +227,19 @@ class SourceStatus(Model):
     subject: str = ""
 
 
+class Drift(Model):
+    """Writes of somebody else to our weights or selectors."""
+
+    reason: str
+    """`WeightDrift` or `SelectorDrift`."""
+    seen_at: datetime
+    """When one was seen last."""
+    told_at: datetime
+    """When an Event last told of it."""
+    count: int = 1
+    """How many were seen in a row."""
+
+
 class RolloutStatus(Model):
     """All that is remembered of a Rollout between two turns."""
 
@@ -276,6 +289,9 @@ class RolloutStatus(Model):
     intent: TakenIntent | None = None
     canary: CanaryStatus = CanaryStatus()
     evidence: tuple[MetricEvidence, ...] = ()
+    evidence_not_before: datetime | None = None
+    """Requests before this time are not counted where they were not counted yet: the traffic was not as
+    recorded."""
     evidence_since: datetime | None = None
     """When the evidence was recorded; its numbers alone cause no write of their own for a while."""
     blind_since: datetime | None = None
@@ -285,6 +301,13 @@ class RolloutStatus(Model):
     history: tuple[HistoryEntry, ...] = ()
     refused: tuple[RefusedAttempt, ...] = ()
     source: SourceStatus | None = None
+
+    least_replicas: int = 0
+    """Pods wanted are at least so many (D5): as many as were wanted when the canary first got traffic."""
+    least_replicas_until: datetime | None = None
+    """How long that holds on; None while traffic is split."""
+    drift: tuple[Drift, ...] = ()
+    """What somebody else wrote, one entry a reason."""
 
     replicas: int = 0
     updated_replicas: int = 0

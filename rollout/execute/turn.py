@@ -20,6 +20,7 @@ from rollout.plan.actions import (
     Action,
     Announce,
     ClearIntent,
+    EnsureFinalizer,
     EnsureReplicas,
     EnsureReplicaSet,
     EnsureRun,
@@ -32,7 +33,7 @@ from rollout.plan.actions import (
 )
 from rollout.routers import gateway_api
 from rollout.telemetry import Metrics
-from rollout.workloads import replicasets, runs, services
+from rollout.workloads import finalizers, replicasets, runs, services
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +59,10 @@ class Turn:
         match action:
             case RecordStatus(status):
                 await self._record(status)
-            case EnsureReplicaSet(revision, number, replicas):
-                await self._replica_set(revision, number, replicas)
-            case EnsureReplicas(name, replicas, scale_down_at):
-                await self._replicas(name, replicas, scale_down_at)
-            case RemoveReplicaSet(name):
-                await self._remove(name)
+            case EnsureFinalizer(held):
+                await self._finalizer(held=held)
+            case EnsureReplicaSet() | EnsureReplicas() | RemoveReplicaSet():
+                await self._pods(action)
             case EnsureWeights(percent):
                 await self._weights(percent)
             case EnsureSelector(service, revision):
@@ -89,6 +88,22 @@ class Turn:
         read_back = status.weight_since is not None and self._seen.observed.status.weight_since is None
         if status.stage is Stage.ROLLING_BACK and read_back and status.stage_since is not None:
             self._metrics.reaction((self._now - status.stage_since).total_seconds())
+
+    async def _finalizer(self, *, held: bool) -> None:
+        operations = finalizers.patch(self._rollout, wanted=held)
+        if operations:
+            self._rollout = await self._kube.json_patch(
+                kinds.ROLLOUTS, self._namespace, self._seen.observed.name, operations
+            )
+
+    async def _pods(self, action: EnsureReplicaSet | EnsureReplicas | RemoveReplicaSet) -> None:
+        match action:
+            case EnsureReplicaSet(revision, number, replicas):
+                await self._replica_set(revision, number, replicas)
+            case EnsureReplicas(name, replicas, scale_down_at):
+                await self._replicas(name, replicas, scale_down_at)
+            case RemoveReplicaSet(name):
+                await self._remove(name)
 
     async def _replica_set(self, revision: str, number: int, replicas: int) -> None:
         wanted = self._seen.observed.wanted
@@ -141,13 +156,13 @@ class Turn:
                 )
         log.info("%s: canary weight %d %%", self._name, percent)
 
-    async def _selector(self, service: str, revision: str) -> None:
+    async def _selector(self, service: str, revision: str | None) -> None:
         operations = services.patch(self._services[service], revision)
         if operations:
             self._services[service] = await self._kube.json_patch(
                 kinds.SERVICES, self._namespace, service, operations
             )
-        log.info("%s: Service %s selects %s", self._name, service, revision)
+        log.info("%s: Service %s selects %s", self._name, service, revision or "all pods")
 
     async def _run(self, wanted: EnsureRun) -> None:
         body = rendered(self._seen, wanted)

@@ -115,7 +115,8 @@ class Observer:
             routes=_seen_routes(reading, found_routes),
             runs=self._runs(metadata["namespace"], metadata["uid"]),
             source=reading.source,
-            deleting="deletionTimestamp" in metadata,
+            deleted_at=reading.deleted_at,
+            finalized=reading.finalized,
             notes=reading.notes,
         )
 

@@ -15,6 +15,7 @@ from rollout.api.intents import Intent, find
 from rollout.api.rollout import RolloutSpec, parse_rollout
 from rollout.api.status import RolloutStatus, SourceStatus
 from rollout.plan.observed import Traffic, Wanted
+from rollout.workloads import finalizers
 
 SOURCE_ANNOTATION = "progressive.delivery/source"
 """On an object that a GitSource applied: JSON with gitSource, commit, branch, path, subject and blob."""
@@ -43,6 +44,8 @@ class Reading:
     intents: tuple[Intent, ...]
     source: SourceStatus | None
     notes: tuple[str, ...]
+    deleted_at: datetime | None = None
+    finalized: bool = False
 
 
 def read(rollout: Manifest, now: datetime) -> Reading:
@@ -60,6 +63,8 @@ def read(rollout: Manifest, now: datetime) -> Reading:
         intents=find(annotations, annotated(rollout), now),
         source=read_source(annotations),
         notes=_pruned(annotations, spec),
+        deleted_at=_time(rollout["metadata"].get("deletionTimestamp")),
+        finalized=finalizers.held(rollout),
     )
 
 

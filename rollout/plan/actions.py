@@ -18,6 +18,13 @@ class RecordStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class EnsureFinalizer:
+    """The Rollout carries the traffic finalizer, or carries it no longer."""
+
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EnsureReplicaSet:
     """The wanted revision has a ReplicaSet with so many replicas."""
 
@@ -51,10 +58,10 @@ class EnsureWeights:
 
 @dataclass(frozen=True, slots=True)
 class EnsureSelector:
-    """A Service's selector names this revision."""
+    """A Service's selector names this revision; None: no revision of ours."""
 
     service: str
-    hash: str
+    hash: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,7 @@ class WakeAt:
 
 Action = (
     RecordStatus
+    | EnsureFinalizer
     | EnsureReplicaSet
     | EnsureReplicas
     | RemoveReplicaSet

@@ -151,7 +151,12 @@ class Observed:
     routes: tuple[Route, ...] = ()
     runs: tuple[Run, ...] = ()
     source: SourceStatus | None = None
-    deleting: bool = False
+    deleted_at: datetime | None = None
+    """Since when it is being deleted; None while it is not."""
+    finalized: bool = False
+    """Whether it carries our finalizer: weights or selectors may be ours."""
+    unread: str = ""
+    """Why Services, routes or pods could not be read; '' where they were. Of a Rollout being deleted only."""
     notes: tuple[str, ...] = field(default=())
     """Warnings that observation itself makes, for Events: `FieldsPruned: ...`."""
 

@@ -19,7 +19,7 @@ def plan(observed: Observed, evidence: Evidence, now: datetime) -> list[Action]:
     Whoever changes anything records first: `RecordStatus` heads the list, its `turn` moved on. A turn that
     finds everything as it shall be returns nothing but, at most, a `WakeAt`.
     """
-    if observed.deleting:
+    if observed.deleted_at is not None:
         return []
     facts = Facts(observed, evidence, now)
     taken = intents.take(facts)

@@ -161,4 +161,4 @@ def test_a_rollout_that_is_being_deleted_is_left_alone() -> None:
     from dataclasses import replace
 
     world = paused()
-    assert plan(replace(world.observed(), deleting=True), world.judge(world), world.now) == []
+    assert plan(replace(world.observed(), deleted_at=world.now), world.judge(world), world.now) == []
