@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo sandbox test check format crds bench clean
+.PHONY: demo sandbox test check format crds bench mutants clean
 
 demo: $(STAMP)            ## the main job on the embedded sandbox
 	$(BIN)/rollout demo $(ARGS)
@@ -31,6 +31,9 @@ crds: $(STAMP)            ## generate crds/ from the models
 
 bench: $(STAMP)           ## ratios, measured side by side
 	$(BIN)/python -m benchmarks $(ARGS)
+
+mutants: $(STAMP)         ## breaks promises on purpose, and shows the test that notices each
+	$(BIN)/python tests/mutants/run_mutants.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .sandbox build *.egg-info
