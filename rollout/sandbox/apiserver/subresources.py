@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rollout.sandbox.apiserver import deletes, scale, tokens
+from rollout.sandbox.apiserver import eviction, scale, tokens
 from rollout.sandbox.apiserver.core import Api
 from rollout.sandbox.apiserver.errors import ApiError, method_not_allowed, not_implemented, path_not_found
 from rollout.sandbox.apiserver.resource import Object
@@ -47,7 +47,7 @@ def create(api: Api, target: Target, body: Any, write: Write) -> Object:
     allowed(target, "create")
     match target.subresource:
         case "eviction":
-            return _evict(api, target, body)
+            return eviction.evict(api, target, body, dry_run=write.dry_run)
         case "token":
             return tokens.request(api, target, body)
         case "binding":
@@ -92,14 +92,6 @@ def unsupported_patch(target: Target) -> ApiError:
     listed = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
     text = f"the body of the request was in an unknown format - accepted media types include: {listed}"
     return ApiError(415, "UnsupportedMediaType", text)
-
-
-def _evict(api: Api, target: Target, body: Object) -> Object:
-    """Delete the pod; budgets are not looked at, as nothing sets them here."""
-    pod = Target(target.served, target.namespace, target.name)
-    options = deletes.parse_options(body.get("deleteOptions"), {})
-    deletes.delete(api.writer, pod, options)
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
 def _bind(api: Api, target: Target, body: Object, write: Write) -> Object:

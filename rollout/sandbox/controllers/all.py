@@ -6,6 +6,7 @@ from typing import Any
 
 from rollout.sandbox.apiserver.local import LocalClient
 from rollout.sandbox.controllers.deployment import Deployments
+from rollout.sandbox.controllers.disruption import Disruptions
 from rollout.sandbox.controllers.endpoints import Endpoints
 from rollout.sandbox.controllers.garbage import Garbage
 from rollout.sandbox.controllers.informers import Informers
@@ -38,6 +39,7 @@ class Controllers:
             Deployments(client, informers),
             Jobs(client, informers),
             Endpoints(client, informers),
+            Disruptions(client, informers),
             Namespaces(client, informers, self._ca_pem),
             Garbage(client, informers),
         ):

@@ -35,11 +35,17 @@ class Kubelet:
         self.queue: Queue[Key] = Queue("kubelet", self.turn)
         self._known: set[Key] = set()
         informers.on(PODS, self._on_pod)
+        informers.on(NODES, self._on_node)
 
     def wake_all(self) -> None:
         """Give every pod a turn."""
         for key in self._known:
             self.queue.add(key)
+
+    def _on_node(self, before: Object | None, after: Object | None) -> None:
+        """Schedule what waited while the node was cordoned."""
+        if before is not None and after is not None and _cordoned(before) and not _cordoned(after):
+            self.wake_all()
 
     def _on_pod(self, before: Object | None, after: Object | None) -> None:
         if before is not None and (after is None or after["metadata"]["uid"] != before["metadata"]["uid"]):
@@ -62,6 +68,8 @@ class Kubelet:
         try:
             pod = await self.client.get(PODS, *key)
             if not pod["spec"].get("nodeName") and not deleting(pod):
+                if _cordoned(await self.client.get(NODES, None, NODE)):
+                    return None
                 target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
                 binding = {
                     "apiVersion": "v1",
@@ -98,3 +106,7 @@ class Kubelet:
             "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
         }
         await self.client.patch(NODES, None, NODE, {"status": status}, subresource="status")
+
+
+def _cordoned(node: Object) -> bool:
+    return bool((node.get("spec") or {}).get("unschedulable"))

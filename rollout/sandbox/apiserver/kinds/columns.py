@@ -70,6 +70,11 @@ def _text(path: str, absent: str = "") -> Callable[[Object], Any]:
     return lambda obj: read_path(obj, path) or absent
 
 
+def _limit(field: str) -> Callable[[Object], Any]:
+    """A budget's limit; 0 is one too."""
+    return lambda obj: str(obj["spec"].get(field, "N/A"))
+
+
 def _size(*fields: str) -> Callable[[Object], Any]:
     return lambda obj: sum(len(obj.get(field) or ()) for field in fields)
 
@@ -144,6 +149,18 @@ COLUMNS: dict[tuple[str, str], tuple[BuiltinColumn, ...]] = {
         *TEMPLATE,
     ),
     ("coordination.k8s.io", "Lease"): (BuiltinColumn("Holder", _text("spec.holderIdentity")), AGE),
+    ("policy", "PodDisruptionBudget"): (
+        BuiltinColumn("Min Available", _limit("minAvailable")),
+        BuiltinColumn("Max Unavailable", _limit("maxUnavailable")),
+        BuiltinColumn("Allowed Disruptions", _count("status.disruptionsAllowed"), "integer"),
+        AGE,
+    ),
+    ("networking.k8s.io", "NetworkPolicy"): (
+        BuiltinColumn(
+            "Pod-Selector", lambda obj: cells.labels(obj["spec"].get("podSelector", {}).get("matchLabels"))
+        ),
+        AGE,
+    ),
     ("discovery.k8s.io", "EndpointSlice"): (
         BuiltinColumn("AddressType", _text("addressType")),
         BuiltinColumn("Ports", cells.slice_ports),

@@ -2,6 +2,7 @@
 
 from rollout.sandbox.apiserver import names
 from rollout.sandbox.apiserver.kinds import (
+    budgets,
     config,
     crd_rules,
     definitions,
@@ -108,7 +109,9 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
         ("rbac.authorization.k8s.io", kind): Strategy(name_problems=names.path_segment)
         for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
     },
-    ("policy", "PodDisruptionBudget"): Strategy(generation=True, skeleton=SPEC),
+    ("policy", "PodDisruptionBudget"): Strategy(
+        prepare=budgets.prepare, validate=budgets.validate, generation=True, skeleton=SPEC
+    ),
     ("networking.k8s.io", "Ingress"): Strategy(generation=True, skeleton=SPEC),
     ("networking.k8s.io", "NetworkPolicy"): Strategy(generation=True, skeleton=SPEC),
     ("batch", "CronJob"): Strategy(generation=True, skeleton=SPEC),
