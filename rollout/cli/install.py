@@ -1,5 +1,6 @@
 """`crds`, `manifests`, `version`: what to install, and which version this is."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +9,11 @@ import typer
 
 from rollout import __version__
 from rollout.api.crd import rendered
-from rollout.cli.failure import Failure
+from rollout.cli.failure import ExitCode, Failure
 from rollout.manifests import rendered as rendered_base
+from rollout.manifests import secrets_in as rendered_secrets
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 WriteTo = Annotated[
     Path | None,
@@ -18,6 +22,16 @@ WriteTo = Annotated[
 
 Image = Annotated[
     str | None, typer.Option("--image", help="The operator's image in your registry.", show_default=False)
+]
+
+SecretsIn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secrets-in",
+        metavar="NAMESPACE",
+        help="Print only what lets the operator read the Secrets of this namespace; may be given again.",
+        show_default=False,
+    ),
 ]
 
 
@@ -36,9 +50,12 @@ def crds(write: WriteTo = None) -> None:
     sys.stdout.write("".join(f"{write / name}\n" for name in files))
 
 
-def manifests(image: Image = None) -> None:
+def manifests(image: Image = None, secrets_in: SecretsIn = None) -> None:
     """Print the operator's own manifests (namespace, roles, Deployment); the CRDs are `rollout crds`."""
-    sys.stdout.write(rendered_base(image))
+    wrong = [name for name in secrets_in or () if not _NAMESPACE.fullmatch(name)]
+    if wrong:
+        raise Failure(f"--secrets-in {wrong[0]!r}: that is no name of a namespace", ExitCode.USAGE)
+    sys.stdout.write(rendered_secrets(secrets_in) if secrets_in else rendered_base(image))
 
 
 def version() -> None:

@@ -24,8 +24,9 @@ from rollout.gitops.conditions import REQUESTED_AT, Outcome, after
 from rollout.gitops.notes import Notebook
 from rollout.kube import kinds
 from rollout.kube.client import Kube
-from rollout.kube.errors import Conflict, NotFound
+from rollout.kube.errors import Conflict, Forbidden, NotFound
 from rollout.kube.events import event
+from rollout.manifests import SECRETS_BINDING
 from rollout.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -139,6 +140,13 @@ class GitOps:
         except NotFound:
             message = f"spec.secretRef.name: the Secret {reference.name!r} does not exist; create it"
             raise Stalled("SecretNotFound", message) from None
+        except Forbidden:
+            message = (
+                f"spec.secretRef.name: the operator may not read Secrets in the namespace {namespace!r}: the "
+                f"RoleBinding {SECRETS_BINDING!r} is missing there; an administrator prints it by "
+                f"`rollout manifests --secrets-in {namespace}` and applies it"
+            )
+            raise Stalled("SecretForbidden", message) from None
         data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
         return self._mirrors.of(
             source.spec.url, f"{namespace}/{reference.name}", Credential.from_secret(data)

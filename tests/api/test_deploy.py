@@ -18,7 +18,7 @@ BASE = ROOT / "deploy/base"
 WATCHED = [
     each
     for each in vars(kinds).values()
-    if isinstance(each, Resource) and each not in (kinds.SECRETS, kinds.EVENTS)
+    if isinstance(each, Resource) and each.plural not in {"secrets", "events", "leases"}
 ]
 
 
