@@ -45,6 +45,7 @@ class Metrics:
         self._verdicts = self._counter("rollout_verdicts", "How attempts ended.", [*_ROLLOUT, "verdict"])
         self._turns = self._counter("rollout_turns", "Turns.", ["kind", "outcome"])
         self._turn_seconds = self._histogram("rollout_turn_seconds", "Length of a turn.", ["kind"])
+        self._turn_lag = self._histogram("rollout_turn_lag_seconds", "From due to begun.", ["kind"])
         self._reaction = self._histogram(
             "rollout_reaction_seconds", "From a decision to roll back to weight zero.", []
         )
@@ -80,6 +81,10 @@ class Metrics:
         """Count a turn; `outcome` is one of a few words: done, retry, stalled, failed."""
         self._turns.labels(kind, outcome).inc()
         self._turn_seconds.labels(kind).observe(seconds)
+
+    def turn_lag(self, kind: str, seconds: float) -> None:
+        """How long a turn waited from when it was due until it began."""
+        self._turn_lag.labels(kind).observe(max(seconds, 0.0))
 
     def reaction(self, seconds: float) -> None:
         """How long it took from a decision to roll back until weight zero was read back."""

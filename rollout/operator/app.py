@@ -109,7 +109,7 @@ class Operator:
         self._kube = kube
         self._settings = settings
         self._metrics = metrics
-        self._queue = Queue(self._turn, settings.turns_at_once, _clock)
+        self._queue = Queue(self._turn, settings.turns_at_once, _clock, self._lagged)
         self._caches = Caches(kube, settings.watched, self._changed)
         self._sources = Sources(settings)
         stack.callback(self._sources.close)
@@ -214,6 +214,9 @@ class Operator:
         finally:
             self._metrics.turn(key.kind, outcome, time.monotonic() - began)
         return again
+
+    def _lagged(self, key: Key, seconds: float) -> None:
+        self._metrics.turn_lag(key.kind, seconds)
 
     async def _take(self, key: Key) -> datetime | None:
         if key.kind == waking.GIT_SOURCE:

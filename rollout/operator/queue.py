@@ -35,6 +35,8 @@ class Key(NamedTuple):
 
 Turn = Callable[[Key], Awaitable[datetime | None]]
 """One turn for a key; returns when to look again, None for not before something wakes it."""
+OnLag = Callable[[Key, float], None]
+"""Told when a turn begins: how many seconds after it was due."""
 
 
 @dataclass(slots=True)
@@ -45,25 +47,38 @@ class _Slot:
     timer: asyncio.TimerHandle | None = None
     timer_at: float = float("inf")
     queued: bool = False
+    due: float = 0.0
+    """Loop time at which the turn that is queued was due."""
+    parked: bool = False
+    """Whether its turn waits for whoever holds the lock."""
     failures: int = 0
 
 
 class Queue:
     """Runs `turn` for keys that were woken, at most `at_once` at a time; `clock` tells the turns' time."""
 
-    def __init__(self, turn: Turn, at_once: int, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        at_once: int,
+        clock: Callable[[], datetime],
+        on_lag: OnLag = lambda _key, _seconds: None,
+    ) -> None:
         self._turn = turn
         self._clock = clock
         self._at_once = at_once
+        self._on_lag = on_lag
         self._slots: dict[Key, _Slot] = {}
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
 
     def wake(self, key: Key) -> None:
         """Run a turn for `key` as soon as possible."""
-        slot = self._slots.setdefault(key, _Slot())
+        self._enqueue(key, self._slots.setdefault(key, _Slot()), asyncio.get_running_loop().time())
+
+    def _enqueue(self, key: Key, slot: _Slot, due: float) -> None:
         self._disarm(slot)
         if not slot.queued:
-            slot.queued = True
+            slot.queued, slot.due = True, due
             self._ready.put_nowait(key)
 
     def wake_in(self, key: Key, seconds: float) -> None:
@@ -78,7 +93,7 @@ class Queue:
             return
         self._disarm(slot)
         slot.timer_at = at
-        slot.timer = loop.call_later(seconds, self.wake, key)
+        slot.timer = loop.call_at(at, self._enqueue, key, slot, at)
 
     def forget(self, key: Key) -> None:
         """Drop what is known of a key whose object is gone."""
@@ -91,8 +106,11 @@ class Queue:
     async def exclusive(self, key: Key) -> AsyncIterator[None]:
         """Hold the turn of `key`: whatever is written inside is written by the one writer (D10)."""
         slot = self._slots.setdefault(key, _Slot())
-        async with slot.lock:
-            yield
+        try:
+            async with slot.lock:
+                yield
+        finally:
+            self._unpark(key, slot)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -105,13 +123,18 @@ class Queue:
             key = await self._ready.get()
             slot = self._slots[key]
             if slot.lock.locked():
-                # Under way elsewhere: come back when it is done, without holding a worker.
-                slot.queued = False
-                self.wake_in(key, 0.02)
+                slot.parked = True  # under way elsewhere: it comes back then, without holding a worker
                 continue
             async with slot.lock:
                 slot.queued = False
+                self._on_lag(key, asyncio.get_running_loop().time() - slot.due)
                 await self._take_turn(key, slot)
+            self._unpark(key, slot)
+
+    def _unpark(self, key: Key, slot: _Slot) -> None:
+        if slot.parked:
+            slot.parked = False
+            self._ready.put_nowait(key)
 
     async def _take_turn(self, key: Key, slot: _Slot) -> None:
         try:

@@ -125,6 +125,29 @@ async def test_nobody_takes_a_turn_while_another_holds_it() -> None:
         await until(lambda: turns == 1)
 
 
+async def test_the_lag_of_a_turn_runs_from_when_it_was_due_until_it_began() -> None:
+    lags: dict[Key, float] = {}
+    go = asyncio.Event()
+
+    async def turn(key: Key) -> None:
+        if key == A:
+            await go.wait()
+
+    queue = Queue(turn, 1, lambda: datetime.now(UTC), lags.__setitem__)
+    work = asyncio.create_task(queue.run())
+    queue.wake(A)
+    await until(lambda: A in lags)
+    queue.wake_in(B, 0.05)
+    await asyncio.sleep(0.2)
+    assert B not in lags
+    go.set()
+    await until(lambda: B in lags)
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    assert lags[A] < lags[B]
+    assert lags[B] >= 0.1, "the time in which nobody was free counts"
+
+
 async def test_what_is_forgotten_is_taken_up_again_when_it_is_woken() -> None:
     turns = 0
 
