@@ -12,6 +12,8 @@ from rollout.api.errors import Stalled
 from rollout.api.meta import ARGO_GROUP, GROUP
 
 PREFIX = "ROLLOUT_"
+MOST_SHARDS = 64
+"""Each is a Lease that is written every two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,30 @@ class Settings:
     """URL schemes that a GitSource may use."""
     git_polls_at_once: int = 8
     """Repositories fetched at the same time."""
+    shards: int = 1
+    """Parts that the Rollouts and GitSources are spread over; each is worked on by one operator at a time."""
+    lease_namespace: str = ""
+    """Where the Leases lie; empty for the pod's own namespace, outside a cluster for rollout-system."""
+    lease_name: str = ""
+    """Those who take turns name the same; empty for `rollout`, or `rollout.<namespace>` for one namespace."""
+    identity: str = ""
+    """Who we are on a Lease: never the same for two at once; empty for the host's name and a random word."""
+    lease_duration: timedelta = timedelta(seconds=15)
+    """Others wait so long for a leader that says nothing before they take over."""
+    renew_deadline: timedelta = timedelta(seconds=10)
+    """A leader that could not renew its Lease for so long writes nothing more."""
+    retry_period: timedelta = timedelta(seconds=2)
+    """How often a leader renews its Lease."""
 
     @property
     def watched(self) -> str | None:
         """The namespace for lists and watches: None for all."""
         return self.namespace or None
+
+    @property
+    def lease(self) -> str:
+        """The name of our Leases, before the number of a shard."""
+        return self.lease_name or (f"rollout.{self.namespace}" if self.namespace else "rollout")
 
     def allows_prometheus(self, url: str) -> bool:
         """Whether a template may name it: same scheme, host and port as an allowed one, at or below its
@@ -85,6 +106,7 @@ def read(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings
     _check("api_group", settings.api_group, (GROUP, ARGO_GROUP))
     _check("log_format", settings.log_format, ("auto", "json", "plain"))
     _check("log_level", settings.log_level, ("debug", "info", "warning", "error"))
+    _check_lease(settings)
     return settings
 
 
@@ -118,6 +140,25 @@ def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         variable = PREFIX + name.upper()
         raise Stalled("InvalidSettings", f"{variable}={value!r}: write one of {', '.join(allowed)}")
+
+
+def _check_lease(settings: Settings) -> None:
+    """A leader has to stop before others begin, and to have tried to renew more than once by then."""
+    lease, deadline, retry = settings.lease_duration, settings.renew_deadline, settings.retry_period
+    if not timedelta(0) < 2 * retry <= deadline < lease:
+        raise Stalled(
+            "InvalidSettings",
+            f"{PREFIX}LEASE_DURATION={_text(lease)}, {PREFIX}RENEW_DEADLINE={_text(deadline)}, "
+            f"{PREFIX}RETRY_PERIOD={_text(retry)}: the lease must be longer than the deadline, and the "
+            "deadline at least twice the retry period (such as 15s, 10s and 2s)",
+        )
+    if not 1 <= settings.shards <= MOST_SHARDS:
+        variable = f"{PREFIX}SHARDS={settings.shards}"
+        raise Stalled("InvalidSettings", f"{variable}: write a number from 1 to {MOST_SHARDS}")
+
+
+def _text(duration: timedelta) -> str:
+    return f"{duration.total_seconds():g}s"
 
 
 _DEFAULTS: Mapping[str, object] = {field.name: getattr(Settings(), field.name) for field in fields(Settings)}

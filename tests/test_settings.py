@@ -35,6 +35,11 @@ def test_the_environment_sets_what_it_names_and_a_flag_wins_over_it() -> None:
         pytest.param("ROLLOUT_RESYNC", "soon", "such as 30s", id="a duration without a number"),
         pytest.param("ROLLOUT_LOG_FORMAT", "xml", "auto, json, plain", id="a format that is none of ours"),
         pytest.param("ROLLOUT_API_GROUP", "apps", "progressive.delivery, argoproj.io", id="a foreign group"),
+        pytest.param("ROLLOUT_SHARDS", "0", "from 1 to 64", id="no shard at all"),
+        pytest.param(
+            "ROLLOUT_LEASE_DURATION", "10s", "longer than the deadline", id="a lease that ends too soon"
+        ),
+        pytest.param("ROLLOUT_RETRY_PERIOD", "6s", "twice the retry period", id="a single try to renew"),
     ],
 )
 def test_a_value_that_can_not_be_is_refused_by_name_with_what_it_can_be(

@@ -17,7 +17,7 @@ from rollout.api.base import Manifest
 from rollout.kube.errors import Asked, NotFound, Unavailable, refusal
 from rollout.kube.events import event
 from rollout.kube.kinds import EVENTS, Resource
-from rollout.kube.transport import OnRequest, Request, Transport, Wire, decoded
+from rollout.kube.transport import Guard, OnRequest, Request, Transport, Wire, decoded
 
 MANAGER = "rollout"
 """Our field manager, wherever no other is named."""
@@ -52,13 +52,19 @@ class Kube:
     """An API server, seen as one user; an async context manager.
 
     Every call raises the errors of `rollout.kube.errors` and takes at most `seconds`. A body that carries
-    `metadata.resourceVersion` is written only over that version (`Conflict` otherwise).
+    `metadata.resourceVersion` is written only over that version (`Conflict` otherwise). Where there is a
+    `guard`, it is asked before every write, and again as the write goes out (`NotLeading`).
     """
 
     def __init__(
-        self, configuration: Configuration, *, seconds: float = 10.0, on_request: OnRequest | None = None
+        self,
+        configuration: Configuration,
+        *,
+        seconds: float = 10.0,
+        on_request: OnRequest | None = None,
+        guard: Guard | None = None,
     ) -> None:
-        self._transport: Wire = Transport(configuration, seconds, on_request)
+        self._transport: Wire = Transport(configuration, seconds, on_request, guard)
 
     @classmethod
     def over(cls, wire: Wire) -> Self:

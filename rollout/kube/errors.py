@@ -6,6 +6,7 @@
 | `Conflict`, `AlreadyExists` | 409, 422 of a failed `test` | a new turn, on what stands there now |
 | `Gone` | 410 | list again |
 | `Unavailable` | 408, 429, 5xx, no answer in time, no connection | wait |
+| `NotLeading` | of a write that was not sent | leave it to who leads now |
 | `Invalid` | 400, 413, 422, 500 of a failed typed apply | somebody mends the manifest |
 | `Forbidden` | 401, 403 | somebody grants the right that is named |
 | `Owned` | 409 of an apply without force | somebody gives the fields up |
@@ -61,6 +62,13 @@ class Unavailable(Retry):
 
     def __init__(self, message: str, after: timedelta = _NO_WAIT) -> None:
         super().__init__(message, after)
+
+
+class NotLeading(Retry):
+    """Somebody else may lead by now, so nothing was sent."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, _NO_WAIT)
 
 
 class Invalid(Stalled):

@@ -3,25 +3,37 @@ errors.
 """
 
 import json
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.connector import Connection
 from kubernetes.aio.client import ApiClient, Configuration
 
 from rollout import __version__
-from rollout.kube.errors import Asked, Unavailable, refusal
+from rollout.kube.errors import Asked, NotLeading, Unavailable, refusal
 
 OnRequest = Callable[[str, str, int, float], None]
 """Called after each request: verb, resource, HTTP status (0 for no answer), seconds."""
 
+Guard = Callable[[], float]
+"""Asked before each write is sent: the seconds that it may take at most.
+
+Raises:
+    NotLeading: nothing may be written.
+"""
+
 JSON = "application/json"
 _AUTH = ["BearerToken"]
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,11 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     content_type: str = JSON
+
+    @property
+    def writes(self) -> bool:
+        """Whether it asks for a change."""
+        return self.method in _WRITES
 
     @property
     def target(self) -> str:
@@ -55,10 +72,19 @@ class Wire(Protocol):
 
 
 class Transport:
-    """Requests as one user; `seconds` bound each but a stream."""
+    """Requests as one user; `seconds` bound each but a stream, and `guard` bounds each write."""
 
-    def __init__(self, configuration: Configuration, seconds: float, on_request: OnRequest | None) -> None:
-        self._api = ApiClient(configuration)
+    def __init__(
+        self,
+        configuration: Configuration,
+        seconds: float,
+        on_request: OnRequest | None,
+        guard: Guard | None = None,
+    ) -> None:
+        self._guard = guard or _unguarded
+        own = copy(configuration)
+        own.client_session_kwargs = {"request_class": _guarded(self._guard)}
+        self._api = ApiClient(own)
         self._api.user_agent = f"rollout/{__version__}"
         self._seconds = seconds
         self._on_request = on_request or (lambda _verb, _resource, _status, _seconds: None)
@@ -71,9 +97,11 @@ class Transport:
         """The decoded answer.
 
         Raises:
+            NotLeading: the guard lets no write pass; this one was not sent.
             Retry, Stalled: as `rollout.kube.errors` says.
         """
-        patience = aiohttp.ClientTimeout(total=self._seconds)
+        seconds = min(self._seconds, self._guard()) if request.writes else self._seconds
+        patience = aiohttp.ClientTimeout(total=seconds)
         async with self._exchange(asked, request, patience) as response:
             return decoded(await response.read())
 
@@ -121,6 +149,35 @@ class Transport:
         answer = await self._api.call_api(method, url, headers, body, _request_timeout=patience)
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+def _unguarded() -> float:
+    return math.inf
+
+
+def _guarded(guard: Guard) -> type[aiohttp.ClientRequest]:
+    """Requests that ask `guard` once more as their bytes go out.
+
+    A connection may be waited for, a process may be stopped meanwhile, and aiohttp sends a PUT or DELETE
+    again where a kept connection turns out to be closed: none of that may outlast the leadership.
+    """
+
+    class Guarded(aiohttp.ClientRequest):
+        """Every write of ours has a body, so all of them pass here, headers included."""
+
+        async def write_bytes(
+            self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
+        ) -> None:
+            if self.method in _WRITES:
+                try:
+                    guard()
+                except NotLeading as refusal:
+                    assert conn.protocol is not None
+                    conn.protocol.set_exception(refusal)  # whoever awaits the answer hears it
+                    return
+            await super().write_bytes(writer, conn, content_length)
+
+    return Guarded
 
 
 def decoded(answer: bytes) -> Any:
