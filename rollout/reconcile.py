@@ -7,7 +7,7 @@ from datetime import datetime
 from rollout.execute import Executor
 from rollout.kube import kinds
 from rollout.kube.client import Kube
-from rollout.measure import Measured, Measurer
+from rollout.measure import NOTHING, Measured, Measurer
 from rollout.observe import Observer, Seen
 from rollout.plan.planner import plan
 
@@ -45,6 +45,8 @@ class Reconciler:
         return await self._executor.execute(seen, measured, actions, now)
 
     async def _measure(self, seen: Seen, now: datetime) -> Measured:
+        if seen.observed.deleted_at is not None:
+            return NOTHING
         needed = self._measurer.needs(seen.observed)
         run = await self._kube.find(kinds.ANALYSIS_RUNS, seen.observed.namespace, needed) if needed else None
         return await self._measurer.measure(seen.observed, run, now)

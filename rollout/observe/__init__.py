@@ -14,7 +14,7 @@ from rollout.api.analysis import (
     parse_cluster_analysis_template,
 )
 from rollout.api.base import Manifest
-from rollout.api.errors import InvalidSpec, Problem
+from rollout.api.errors import InvalidSpec, Problem, Retry, Stalled
 from rollout.api.status import Stage
 from rollout.kube import kinds
 from rollout.kube.client import Kube
@@ -50,14 +50,28 @@ class Observer:
         self.memory = Memory()
 
     async def observe(self, namespace: str, name: str, now: datetime) -> Seen | None:
-        """The snapshot; None where the Rollout is gone."""
+        """The snapshot; None where the Rollout is gone.
+
+        Raises:
+            Retry, Stalled: what it needs can't be read. A Rollout that is being deleted is seen alone then:
+                nothing that is gone or forbidden may hold it up.
+        """
         rollout = await self._kube.find(kinds.ROLLOUTS, namespace, name)
         if rollout is None:
             self.memory.forget((namespace, name))
             return None
         reading = read(rollout, now)
+        try:
+            return await self._seen(rollout, reading, now)
+        except (Retry, Stalled) as missing:
+            if reading.deleted_at is None:
+                raise
+            return Seen(rollout, _alone(rollout, reading, str(missing)), {}, {}, {})
+
+    async def _seen(self, rollout: Manifest, reading: Reading, now: datetime) -> Seen:
+        namespace = rollout["metadata"]["namespace"]
         around = await self._caches.of(namespace)
-        live = reading.status.stage not in (Stage.STABLE, Stage.REFUSED)
+        live = reading.deleted_at is not None or reading.status.stage not in (Stage.STABLE, Stage.REFUSED)
         found_services = await self._services(around, namespace, reading, live=live)
         found_routes = await self._routes(around, namespace, reading, live=live)
         templates, broken = self._templates(around, namespace)
@@ -213,7 +227,7 @@ class Observer:
         self, rollout: Manifest, reading: Reading, replica_sets: tuple[observed.ReplicaSet, ...]
     ) -> tuple[Problem, ...]:
         """What the API server says of the ReplicaSet that a new revision would be, its paths ours."""
-        if reading.spec is None or reading.wanted is None:
+        if reading.spec is None or reading.wanted is None or reading.deleted_at is not None:
             return ()
         if any(each.hash == reading.wanted.hash for each in replica_sets):
             return ()
@@ -232,6 +246,23 @@ class Observer:
         except Invalid as invalid:
             return invalid.problems or (Problem("spec.template", str(invalid)),)
         return ()
+
+
+def _alone(rollout: Manifest, reading: Reading, why: str) -> Observed:
+    """A Rollout of whose surroundings nothing could be read."""
+    metadata = rollout["metadata"]
+    return Observed(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=int(metadata.get("generation", 0)),
+        resource_version=metadata["resourceVersion"],
+        status=reading.status,
+        traffic=reading.traffic,
+        deleted_at=reading.deleted_at,
+        finalized=reading.finalized,
+        unread=why,
+    )
 
 
 def _seen_routes(reading: Reading, found: Mapping[str, Manifest]) -> tuple[observed.Route, ...]:

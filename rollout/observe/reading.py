@@ -58,7 +58,7 @@ def read(rollout: Manifest, now: datetime) -> Reading:
         spec=spec,
         problems=problems,
         wanted=_wanted(rollout, spec, status),
-        traffic=_traffic(rollout),
+        traffic=_traffic(rollout, status),
         routes=_routes(rollout),
         intents=find(annotations, annotated(rollout), now),
         source=read_source(annotations),
@@ -129,7 +129,11 @@ def _wanted(rollout: Manifest, spec: RolloutSpec | None, status: RolloutStatus) 
     return Wanted(revision, attempt_key(spec) if spec is not None else status.attempt, images)
 
 
-def _traffic(rollout: Manifest) -> Traffic | None:
+def _traffic(rollout: Manifest, status: RolloutStatus) -> Traffic | None:
+    """The Services that the spec names; in a deletion those that were written last, whatever it names now."""
+    told = status.canary.weights
+    if "deletionTimestamp" in rollout["metadata"] and told and told.stable.service_name:
+        return Traffic(told.stable.service_name, told.canary.service_name)
     canary = _at(rollout, "spec", "strategy", "canary")
     stable, other = canary.get("stableService"), canary.get("canaryService")
     return Traffic(str(stable), str(other)) if stable and other else None

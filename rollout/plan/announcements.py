@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from rollout.api.status import ConditionType, RolloutStatus, Stage
-from rollout.plan import facts as ask
+from rollout.plan import drift
 from rollout.plan.actions import Action, Announce, EnsureSelector, EnsureWeights
 from rollout.plan.facts import Facts
-from rollout.plan.transitions import CARRYING, Signal
+from rollout.plan.transitions import Signal
 
 _REASONS: Mapping[Signal, str] = {
     Signal.NEW_REVISION: "RevisionStarted",
@@ -64,8 +64,7 @@ def announced(
     before = facts.observed.status
     if signal is not None:
         yield Announce(_REASONS[signal], _sentence(facts, after, signal), signal in _WARNINGS)
-    for deed in deeds:
-        yield from _of_deed(facts, before, after, deed)
+    yield from of_deeds(facts, after, deeds)
     yield from _of_conditions(before, after)
     if before.observed_generation != facts.observed.generation:
         for note in facts.observed.notes:
@@ -82,28 +81,27 @@ def _sentence(facts: Facts, after: RolloutStatus, signal: Signal) -> str:
     return f"revision {revision}: {signal}"
 
 
-def _of_deed(facts: Facts, before: RolloutStatus, after: RolloutStatus, deed: Action) -> Iterator[Announce]:
+def of_deeds(facts: Facts, after: RolloutStatus, deeds: Iterable[Action]) -> Iterator[Announce]:
+    """What is told of writes to weights and selectors."""
+    for deed in deeds:
+        if not isinstance(deed, EnsureWeights | EnsureSelector):
+            continue
+        reason = drift.undone(facts, after, deed)
+        if not reason:
+            yield Announce(*_of_deed(facts, deed))
+        elif (found := drift.told_now(facts, after, reason)) is not None:
+            often = f" ({found.count} such writes by now)" if found.count > 1 else ""
+            yield Announce(reason, _of_deed(facts, deed)[1] + often, warning=True)
+
+
+def _of_deed(facts: Facts, deed: EnsureWeights | EnsureSelector) -> tuple[str, str]:
     match deed:
         case EnsureWeights(percent):
             live = "unreadable" if facts.live is None else f"{facts.live} %"
-            drifted = before.weight_since is not None and not facts.reads_back(before.canary.desired_weight)
-            reason = "WeightDrift" if drifted else "TrafficWeightUpdated"
-            yield Announce(reason, f"canary weight {live} to {percent} %", drifted)
+            return "TrafficWeightUpdated", f"canary weight {live} to {percent} %"
         case EnsureSelector(service, revision):
-            drifted = _selector_drifted(facts, before, after, service)
-            reason = "SelectorDrift" if drifted else "SwitchService"
-            yield Announce(reason, f"Service {service} selects revision {revision}", drifted)
-
-
-def _selector_drifted(facts: Facts, before: RolloutStatus, after: RolloutStatus, name: str) -> bool:
-    """Whether somebody else changed a selector that was read back as it should be."""
-    if before.stage is not after.stage:
-        return False
-    stable, canary = facts.observed.stable_service, facts.observed.canary_service
-    if canary is not None and canary.name == name:
-        return before.stage in CARRYING | {Stage.STABLE, Stage.REFUSED, Stage.RETURNING}
-    adopted = before.stage not in {Stage.INITIAL, Stage.SWITCHING, Stage.ROLLING_BACK}
-    return adopted and not ask.names(stable, before.current_pod_hash)
+            whom = f"revision {revision}" if revision else "all pods again"
+            return "SwitchService", f"Service {service} selects {whom}"
 
 
 def _of_conditions(before: RolloutStatus, after: RolloutStatus) -> Iterator[Announce]:

@@ -21,12 +21,21 @@ def tick(facts: Facts, status: RolloutStatus) -> RolloutStatus:
 
 def _read_back(facts: Facts, status: RolloutStatus) -> RolloutStatus:
     weight = status.canary.desired_weight
-    reached = weight == 0 or ask.names(facts.observed.canary_service, status.current_pod_hash)
+    reached = _reached(facts, status)
     since = (status.weight_since or facts.now) if reached and facts.reads_back(weight) else None
     status = status.model_copy(update={"weight_since": since})
     seen = facts.in_effect(status) and _is_the_steps_weight(facts, status)
     effect = (status.step_effect_since or facts.now) if seen else None
     return status.model_copy(update={"step_effect_since": effect})
+
+
+def _reached(facts: Facts, status: RolloutStatus) -> bool:
+    """Whether the Services that share the traffic reach whom they shall: a weight says nothing without."""
+    stable, canary = facts.observed.stable_service, facts.observed.canary_service
+    split = status.stage in {Stage.STEPPING, Stage.PROMOTING} and status.canary.desired_weight < 100
+    if split and not ask.names(stable, status.stable_rs):
+        return False
+    return status.canary.desired_weight == 0 or ask.names(canary, status.current_pod_hash)
 
 
 def _is_the_steps_weight(facts: Facts, status: RolloutStatus) -> bool:

@@ -41,6 +41,20 @@ def described(facts: Facts, status: RolloutStatus, signal: Signal | None) -> Rol
     return status.model_copy(update={"conditions": _conditions(facts, status)})
 
 
+def leaving(facts: Facts, status: RolloutStatus, message: str) -> RolloutStatus:
+    """The status of a Rollout that is being deleted."""
+    status = status.model_copy(
+        update={
+            "observed_generation": facts.observed.generation,
+            "canary": status.canary.model_copy(update={"weights": _weights(facts, status)}),
+            **_counts(facts, status),
+            "phase": Phase.PROGRESSING,
+            "message": _short(message),
+        }
+    )
+    return status.model_copy(update={"conditions": _conditions(facts, status)})
+
+
 def _short(text: str) -> str:
     return text.encode()[:MESSAGE_LIMIT_BYTES].decode(errors="ignore")
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from rollout.api.rollout import Canary, RolloutSpec, Step
 from rollout.api.status import PauseReason, RolloutStatus
-from rollout.plan import schedule
+from rollout.plan import floor, schedule
 from rollout.plan.evidence import Evidence
 from rollout.plan.observed import Observed, ReplicaSet, Service
 
@@ -46,8 +46,8 @@ class Facts:
 
     @property
     def replicas(self) -> int:
-        """Pods wanted in all."""
-        return self.observed.replicas
+        """Pods wanted in all: those asked for, and no fewer than the floor while it stands (D5)."""
+        return max(self.observed.replicas, floor.least(self.observed.status, self.now))
 
     @property
     def live(self) -> int | None:
@@ -56,10 +56,7 @@ class Facts:
 
     def reads_back(self, canary_percent: int) -> bool:
         """Whether every route gives the canary exactly so much."""
-        routes = self.observed.routes
-        return bool(routes) and all(
-            route.exact and route.canary_percent == canary_percent for route in routes
-        )
+        return self.observed.reads_back(canary_percent)
 
     @property
     def accepted(self) -> bool | None:

@@ -22,6 +22,8 @@ def _due(facts: Facts, status: RolloutStatus) -> Iterator[datetime]:
     yield from (
         each.scale_down_at for each in facts.observed.replica_sets if each.scale_down_at and each.wanted
     )
+    if facts.observed.replicas < facts.replicas and status.least_replicas_until is not None:
+        yield status.least_replicas_until
     if status.stage in AT_REST:
         yield from _at_rest(facts, status)
         return

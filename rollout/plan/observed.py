@@ -164,6 +164,12 @@ class Observed:
         """The ReplicaSet of `revision`."""
         return next((each for each in self.replica_sets if each.hash == revision), None)
 
+    def reads_back(self, canary_percent: int) -> bool:
+        """Whether every route gives the canary exactly so much."""
+        return bool(self.routes) and all(
+            route.exact and route.canary_percent == canary_percent for route in self.routes
+        )
+
     @property
     def canary_percent(self) -> int | None:
         """The largest canary share over all routes; None while no route of ours can be read."""

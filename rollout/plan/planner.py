@@ -3,7 +3,21 @@
 from datetime import datetime
 
 from rollout.api.status import RolloutStatus
-from rollout.plan import announcements, clocks, conditions, demands, intents, looks, news, runs, weights
+from rollout.plan import (
+    announcements,
+    clocks,
+    conditions,
+    demands,
+    drift,
+    finalizer,
+    floor,
+    intents,
+    leaving,
+    looks,
+    news,
+    runs,
+    weights,
+)
 from rollout.plan.actions import Action, RecordStatus, WakeAt
 from rollout.plan.advance import advance
 from rollout.plan.evidence import Evidence
@@ -19,14 +33,15 @@ def plan(observed: Observed, evidence: Evidence, now: datetime) -> list[Action]:
     Whoever changes anything records first: `RecordStatus` heads the list, its `turn` moved on. A turn that
     finds everything as it shall be returns nothing but, at most, a `WakeAt`.
     """
-    if observed.deleted_at is not None:
-        return []
     facts = Facts(observed, evidence, now)
+    if observed.deleted_at is not None:
+        return leaving.leave(facts, observed.deleted_at)
     taken = intents.take(facts)
     ticked = clocks.tick(facts, taken.status)
     signal = taken.signal or sense(facts, ticked)
     after = news.without_mere_numbers(facts, _after(facts, ticked, signal))
     deeds = _deeds(facts, after, taken)
+    after = drift.noted(facts, after, deeds)
     acts = bool(deeds) and deeds != [taken.clear]
     changed = after != observed.status
     plan: list[Action] = []
@@ -46,15 +61,17 @@ def _after(facts: Facts, ticked: RolloutStatus, signal: Signal | None) -> Rollou
     after = runs.remembered(facts, advance(facts, ticked, signal), signal, ticked)
     wish = weights.wish(facts, after)
     after = after.model_copy(update={"canary": after.canary.model_copy(update={"desired_weight": wish})})
+    after = floor.kept(after, facts.replicas, facts.now)
     return conditions.described(facts, clocks.tick(facts, after), signal)
 
 
 def _deeds(facts: Facts, after: RolloutStatus, taken: intents.Taken) -> list[Action]:
     """What is to be done to the world: traffic first, then selectors, then pods, then what tells of it."""
     weight = weights.ensure(facts, facts.observed.status, after)
+    traffic: list[Action] = [*([weight] if weight else []), *demands.selectors(facts, after)]
     return [
-        *([weight] if weight else []),
-        *demands.selectors(facts, after),
+        *finalizer.held(facts, traffic),
+        *traffic,
         *demands.pods(facts, after),
         *([taken.clear] if taken.clear else []),
         *runs.finished(facts, facts.observed.status, after),

@@ -86,10 +86,10 @@ def ensure(facts: Facts, before: RolloutStatus, after: RolloutStatus) -> EnsureW
 
 def _canary_carries(facts: Facts, status: RolloutStatus, percent: int) -> bool:
     """Whether the canary Service reaches its own pods alone, as many as `percent` needs, and has settled."""
-    service = facts.observed.canary_service
+    service, stable = facts.observed.canary_service, facts.observed.stable_service
     if service is None or not service.settled or not ask.reaches_only(service, status.current_pod_hash):
         return False
-    rescued = ask.ready(facts.observed.stable_service) == 0
+    rescued = stable is not None and stable.ready_total == 0
     return rescued or service.ready_of(status.current_pod_hash) >= _needed(facts, percent)
 
 

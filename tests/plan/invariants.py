@@ -15,6 +15,7 @@ from rollout.plan.actions import (
     Action,
     Announce,
     ClearIntent,
+    EnsureFinalizer,
     EnsureReplicas,
     EnsureSelector,
     EnsureWeights,
@@ -29,12 +30,24 @@ if TYPE_CHECKING:
     from world import World
 
 DRAIN = timedelta(seconds=5)
+PATIENCE = timedelta(seconds=60)
 _CARRYING = {Stage.STEPPING, Stage.PROMOTING, Stage.SWITCHING}
 _GATED = {"promote", "promote-full", "promoteIfCompatible"}
 
 
 def hold(world: World, action: Action, seen: Observed) -> None:
     """Refuse a write that breaks an invariant."""
+    match action:
+        case EnsureWeights() | EnsureSelector() if not world.finalized:
+            raise AssertionError("traffic is written before the finalizer holds the Rollout")
+        case EnsureFinalizer(False):
+            _released(world)
+        case EnsureReplicas(_, count) if world.deleted_at is not None:
+            assert count == 0, "pods are added to what is being deleted"
+        case RecordStatus() | EnsureWeights() | EnsureSelector() | Announce() | WakeAt():
+            pass
+        case _:
+            assert world.deleted_at is None, f"{action} for a Rollout that is being deleted"
     match action:
         case RecordStatus(status):
             _recorded(world, status, seen)
@@ -52,20 +65,28 @@ def turned(world: World, seen: Observed, actions: list[Action]) -> None:
     """Refuse a plan that leaves out what must be done at once, or that waits without saying until when."""
     kept = next((each.status for each in actions if isinstance(each, RecordStatus)), seen.status)
     deeds = [each for each in actions if not isinstance(each, Announce | WakeAt | ClearIntent)]
-    assert not deeds or isinstance(deeds[0], RecordStatus), f"not fenced: {deeds}"
+    assert deeds[:1] in ([], [EnsureFinalizer(held=False)]) or isinstance(deeds[0], RecordStatus), (
+        f"not fenced: {deeds}"
+    )
     assert sum(isinstance(each, RecordStatus) for each in actions) <= 1
-    if kept.stage not in {Stage.STABLE, Stage.REFUSED}:
+    if EnsureFinalizer(held=False) in deeds or (world.deleted_at is not None and not world.finalized):
+        return
+    if kept.stage not in {Stage.STABLE, Stage.REFUSED} or world.deleted_at is not None:
         assert any(isinstance(each, WakeAt) for each in actions), f"waits without a look in {kept.stage}"
     stable, canary, live = seen.stable_service, seen.canary_service, seen.canary_percent
     if stable is None or canary is None or live is None:
         return
     lowered = [each.canary_percent for each in actions if isinstance(each, EnsureWeights)]
     revision = kept.stable_rs or kept.current_pod_hash
+    if world.deleted_at is not None:
+        kept = kept.model_copy(update={"stage": Stage.ROLLING_BACK})
     known = live < 100 or (stable.settled and stable.hash == revision and stable.serves_only(revision))
     takes = stable.ready_of(revision) > 0 and known
     if live > seen.status.canary.desired_weight and takes:
         assert lowered, "I3: a foreign raise stays"
         assert lowered[0] <= seen.status.canary.desired_weight, "I3: a foreign raise stays in part"
+    if world.deleted_at is not None and takes and live > 0:
+        assert lowered == [0], "a deletion leaves the canary its weight"
     if kept.stage in _CARRYING and stable.hash == kept.stable_rs and takes and live > 0:
         assert canary.ready_of(kept.current_pod_hash) or lowered == [0], (
             "I1: the canary is gone, its weight stays"
@@ -73,12 +94,13 @@ def turned(world: World, seen: Observed, actions: list[Action]) -> None:
 
 
 def _weighted(world: World, percent: int, seen: Observed) -> None:
-    assert seen.stable_service is not None
-    assert seen.canary_service is not None
+    assert seen.stable_service is not None, "I1: a weight beside a stable Service that was not seen"
     stable, canary, before = seen.stable_service, seen.canary_service, seen.status
     live = world.weight if world.weight is not None else 0
     assert percent <= world.status.canary.desired_weight, "I9: written before it was recorded"
     if percent > live:
+        assert world.deleted_at is None, "the canary is raised in a deletion"
+        assert canary is not None, "I1: the canary is raised, its Service was not seen"
         assert canary.ready_total > 0, f"I1: canary gets {percent} % without endpoints"
         assert percent <= before.canary.desired_weight, "I3: raised in the turn that first recorded it"
         assert world.status.stage in _CARRYING, f"I8: raised in {world.status.stage}"
@@ -87,18 +109,19 @@ def _weighted(world: World, percent: int, seen: Observed) -> None:
         assert canary.hash == world.status.current_pod_hash, "I4: the canary Service reaches another revision"
         assert canary.serves_only(canary.hash), f"I4: canary endpoints are {canary.ready}"
         assert canary.settled, "I4: the canary Service has not settled"
-        needed = max(replicas.canary(percent, world.replicas), 1)
+        needed = max(replicas.canary(percent, world.needed), 1)
         dead = stable.ready_total == 0
         assert dead or canary.ready_total >= needed, f"I4: {canary.ready} for {percent} %"
-        assert percent < 100 or dead or world.count(canary.hash) >= world.replicas, (
-            "all traffic needs all pods"
-        )
+        assert percent < 100 or dead or world.count(canary.hash) >= world.needed, "all traffic needs all pods"
     if percent < live:
         assert stable.ready_total > 0, f"I1: stable gets {100 - percent} % without endpoints"
         assert live < 100 or stable.settled, "I4: the stable Service has not settled"
 
 
-def _selected(world: World, service: str, revision: str, seen: Observed) -> None:
+def _selected(world: World, service: str, revision: str | None, seen: Observed) -> None:
+    if revision is None:
+        _opened(world, service, seen)
+        return
     is_stable = service == world.stable.name
     found = world.stable if is_stable else world.canary
     adopted = found.hash is None or not seen.status.stable_rs
@@ -111,14 +134,37 @@ def _selected(world: World, service: str, revision: str, seen: Observed) -> None
     )
 
 
+def _opened(world: World, service: str, seen: Observed) -> None:
+    """A Service without our hash reaches every version."""
+    assert world.deleted_at is not None, f"I4: {service} is opened, and nothing is deleted"
+    assert not world.weight, f"I4: {service} is opened at canary weight {world.weight}"
+    stable = world.stable.hash
+    let_in = {each.hash: each.created for each in seen.replica_sets if each.hash != stable and each.created}
+    if service == world.stable.name and stable in (world.status.stable_rs, world.status.current_pod_hash):
+        let_in.pop(world.status.stable_rs or stable, None)
+        assert not let_in, f"I3: {service} is opened to {let_in}"
+
+
+def _released(world: World) -> None:
+    assert world.deleted_at is not None, "the finalizer goes, and nothing is deleted"
+    if world.now < world.deleted_at + PATIENCE:
+        ours = {each.hash for each in world.pods.values()} | {
+            world.status.stable_rs,
+            world.status.current_pod_hash,
+        }
+        named = {world.there(each).hash for each in (world.stable, world.canary) if world.there(each)}
+        assert not named & (ours - {""}), f"let go while Services name {named}"
+        assert "route" in world.missing or not world.weight, f"let go at canary weight {world.weight}"
+
+
 def _sized(world: World, name: str, count: int) -> None:
     found = world.pods[name]
-    if count >= min(found.wanted, world.replicas):
+    if count >= min(found.wanted, world.needed):
         return  # a person asked for fewer pods in all
     share = world.share(found.hash)
     if found.hash == world.status.stable_rs and world.status.stage is not Stage.RETURNING:
-        assert count >= world.replicas, f"I5: stable at {count} of {world.replicas}"
-    assert count >= replicas.canary(share, world.replicas, least=1 if share else 0), (
+        assert count >= world.needed, f"I5: stable at {count} of {world.needed}"
+    assert count >= replicas.canary(share, world.needed, least=1 if share else 0), (
         f"I2: {count} pods of {found.hash} left for {share} %"
     )
     if share == 0 and found.hash in world.last_traffic:

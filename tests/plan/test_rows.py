@@ -155,10 +155,3 @@ def test_the_background_run_begins_in_the_turn_that_sees_traffic() -> None:
     world = until(lambda world: world.weight == 50)()
     planned = plan(world.observed(), world.judge(world), world.now)
     assert EnsureRun(RUN, "background", "v2-attempt", "v2") in planned
-
-
-def test_a_rollout_that_is_being_deleted_is_left_alone() -> None:
-    from dataclasses import replace
-
-    world = paused()
-    assert plan(replace(world.observed(), deleted_at=world.now), world.judge(world), world.now) == []

@@ -23,6 +23,7 @@ from rollout.plan.actions import (
     Action,
     Announce,
     ClearIntent,
+    EnsureFinalizer,
     EnsureReplicas,
     EnsureReplicaSet,
     EnsureRun,
@@ -142,6 +143,15 @@ class World:
     wake: datetime | None = None
     evidence: Evidence = NO_EVIDENCE
     """What the judge said in this turn."""
+    missing: set[str] = field(default_factory=set)
+    """What somebody deleted of `route` and the Services."""
+    finalized: bool = False
+    deleted_at: datetime | None = None
+    gone: bool = False
+    """Deleted, and nothing held it any more."""
+    least: int = 0
+    """Pods that have to be there since traffic was first split (D5)."""
+    least_until: datetime | None = None
     acted: list[tuple[str, str, datetime]] = field(default_factory=list)
     """Intents that were acted on."""
     condemned: set[str] = field(default_factory=set)
@@ -179,6 +189,34 @@ class World:
         """Somebody else writes a Service."""
         service.hash, service.since, service.meddled = revision, self.now, True
 
+    def evict(self, revision: str, count: int) -> None:
+        """So many pods leave (a drain, an eviction); others come for them."""
+        if found := self.pods.get(f"shop-{revision}"):
+            found.before, found.since = max(self._ready(found) - count, 0), self.now
+
+    def lose(self, what: str) -> None:
+        """`route` or a Service is deleted."""
+        self.missing.add(what)
+        if what == "route":
+            self.weight = 0
+
+    def restore(self) -> None:
+        """What was deleted is created anew, as Git has it."""
+        for service in (self.stable, self.canary):
+            if service.name in self.missing:
+                self.meddle_selector(service, None)
+        if "route" in self.missing:
+            self.meddle(0)
+        self.missing.clear()
+
+    def there(self, service: Selector) -> Selector | None:
+        return None if service.name in self.missing else service
+
+    def delete(self) -> None:
+        """`kubectl delete`; the finalizer holds it."""
+        self.deleted_at = self.deleted_at or self.now
+        self.gone = not self.finalized
+
     def share(self, revision: str) -> int:
         """Percent of the traffic that Services, as we wrote them, and routes send to `revision`."""
         weight = self.weight or 0
@@ -187,6 +225,12 @@ class World:
             for service, share in ((self.stable, 100 - weight), (self.canary, weight))
             if service.hash == revision and not service.meddled
         )
+
+    @property
+    def needed(self) -> int:
+        """Pods wanted in all: what is asked for, and no fewer than when traffic was first split."""
+        stands = self.least and (self.least_until is None or self.now < self.least_until)
+        return max(self.replicas, self.least) if stands else self.replicas
 
     def _remember_traffic(self) -> None:
         self.last_traffic |= {each.hash: self.now for each in self.pods.values() if self.share(each.hash)}
@@ -204,17 +248,24 @@ class World:
             resource_version="1",
             status=self.status,
             spec=self.spec,
-            problems=self.problems,
+            problems=(
+                *self.problems,
+                *(Problem("spec", f"{each} is missing") for each in sorted(self.missing)),
+            ),
             wanted=self.wanted,
             traffic=Traffic(STABLE, CANARY),
             replicas=self.replicas,
             intents=tuple(self.intents[key] for key in IntentKey if key in self.intents),
             replica_sets=tuple(self._replica_set(each) for each in self.pods.values()),
-            stable_service=self._service(self.stable),
-            canary_service=self._service(self.canary),
-            routes=(Route("HTTPRoute", "shop", "0", "1", self.weight, accepted=self.accepted),),
+            stable_service=self._service(self.stable) if self.there(self.stable) else None,
+            canary_service=self._service(self.canary) if self.there(self.canary) else None,
+            routes=()
+            if "route" in self.missing
+            else (Route("HTTPRoute", "shop", "0", "1", self.weight, accepted=self.accepted),),
             runs=tuple(self.runs.values()),
             source=self.source,
+            finalized=self.finalized,
+            deleted_at=self.deleted_at,
         )
 
     def _replica_set(self, each: Pods) -> ReplicaSet:
@@ -258,6 +309,8 @@ class World:
 
     def turn(self, dies_after: int | None = None) -> list[Action]:
         """One turn: observe, judge, plan, execute; the shell may die after so many of its actions."""
+        if self.gone:
+            return []
         self._remember_traffic()
         observed = self.observed()
         self.evidence = self.judge(self)
@@ -314,12 +367,19 @@ class World:
             case RecordStatus(status):
                 self.status = RolloutStatus.model_validate(status.manifest())
                 assert self.status == status, "the status does not survive being written and read"
+                rests = status.stage in {Stage.STABLE, Stage.REFUSED}
+                if self.least and self.least_until is None and rests:
+                    self.least_until = self.now + timedelta(minutes=5)
             case EnsureWeights(percent):
+                self._split(percent)
                 self.weight, self.meddled = percent, False
                 self._remember_traffic()
             case EnsureSelector(name, revision):
                 service = self.stable if name == STABLE else self.canary
                 service.hash, service.since, service.meddled = revision, self.now, False
+            case EnsureFinalizer(held):
+                self.finalized = held
+                self.gone = self.deleted_at is not None and not held
             case EnsureReplicaSet(revision, number, count):
                 self._ensure_replica_set(revision, number, count)
             case EnsureReplicas(name, count, scale_down_at):
@@ -335,6 +395,12 @@ class World:
                     del self.intents[key]
             case Announce():
                 self.events.append(action)
+
+    def _split(self, percent: int) -> None:
+        """Traffic is split from the first weight on, until some minutes after a stage of rest."""
+        resting = self.least_until is not None or not self.least
+        if percent and resting:
+            self.least, self.least_until = self.needed, None
 
     def _do_run(self, action: EnsureRun | FinishRun) -> None:
         match action:
