@@ -24,6 +24,7 @@ from rollout.api.errors import InvalidSpec
 from rollout.api.status import PauseReason, RolloutStatus, Stage
 from rollout.measure import policy as words
 from rollout.plan import schedule
+from rollout.plan.drift import strayed
 from rollout.plan.evidence import NO_EVIDENCE, Evidence, Outcome
 from rollout.plan.observed import Observed, Run
 from rollout.workloads.runs import BACKGROUND
@@ -89,8 +90,11 @@ class Measurer:
             reason = f"the analysis can't be judged by: {invalid}"
             return Measured(Evidence(Outcome.BLIND, reason, problems=(reason,)))
         self._begin_step(kept, observed)
+        self._leave_out(kept, observed)
         due = [
-            metric for metric in words.measured_in(kept.asked.spec, step) if self._is_due(kept, metric, now)
+            metric
+            for metric in words.measured_in(kept.asked.spec, step)
+            if self._is_due(kept, metric, now) and not strayed(observed)
         ]
         readings = await asyncio.gather(*(self._look(kept, policy, observed, metric, now) for metric in due))
         for metric, reading in zip(due, readings, strict=True):
@@ -142,6 +146,14 @@ class Measurer:
         for name, state in kept.checkpoint.metrics.items():
             if name.endswith(f"@{key}") and not state.looks:
                 kept.checkpoint = skip(kept.checkpoint, name, status.step_effect_since)
+
+    @staticmethod
+    def _leave_out(kept: _Kept, observed: Observed) -> None:
+        """Requests of a time in which traffic was not as recorded are no evidence."""
+        until = observed.status.evidence_not_before
+        if until is not None:
+            for name in kept.checkpoint.metrics:
+                kept.checkpoint = skip(kept.checkpoint, name, until)
 
     @staticmethod
     def _is_due(kept: _Kept, metric: Metric, now: datetime) -> bool:
