@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo sandbox test check format crds bench mutants clean
+.PHONY: demo sandbox test check format crds bench mutants conformance clean
 
 demo: $(STAMP)            ## the main job on the embedded sandbox
 	$(BIN)/rollout demo $(ARGS)
@@ -34,6 +34,9 @@ bench: $(STAMP)           ## ratios, measured side by side
 
 mutants: $(STAMP)         ## breaks promises on purpose, and shows the test that notices each
 	$(BIN)/python tests/mutants/run_mutants.py $(ARGS)
+
+conformance: $(STAMP)     ## the operator's stories on the cluster of KUBECONFIG or KUBEBUILDER_ASSETS
+	$(BIN)/python -m conformance $(ARGS)
 
 clean:
 	rm -rf $(VENV) .sandbox build *.egg-info
