@@ -152,7 +152,7 @@ def _released(world: World) -> None:
             world.status.stable_rs,
             world.status.current_pod_hash,
         }
-        named = {world.there(each).hash for each in (world.stable, world.canary) if world.there(each)}
+        named = {each.hash for each in (world.stable, world.canary) if world.there(each)}
         assert not named & (ours - {""}), f"let go while Services name {named}"
         assert "route" in world.missing or not world.weight, f"let go at canary weight {world.weight}"
 

@@ -380,13 +380,8 @@ class World:
             case EnsureFinalizer(held):
                 self.finalized = held
                 self.gone = self.deleted_at is not None and not held
-            case EnsureReplicaSet(revision, number, count):
-                self._ensure_replica_set(revision, number, count)
-            case EnsureReplicas(name, count, scale_down_at):
-                self._resize(self.pods[name], count)
-                self.pods[name].scale_down_at = scale_down_at
-            case RemoveReplicaSet(name):
-                del self.pods[name]
+            case EnsureReplicaSet() | EnsureReplicas() | RemoveReplicaSet():
+                self._do_pods(action)
             case EnsureRun() | FinishRun():
                 self._do_run(action)
             case ClearIntent(annotation, value):
@@ -395,6 +390,16 @@ class World:
                     del self.intents[key]
             case Announce():
                 self.events.append(action)
+
+    def _do_pods(self, action: EnsureReplicaSet | EnsureReplicas | RemoveReplicaSet) -> None:
+        match action:
+            case EnsureReplicaSet(revision, number, count):
+                self._ensure_replica_set(revision, number, count)
+            case EnsureReplicas(name, count, scale_down_at):
+                self._resize(self.pods[name], count)
+                self.pods[name].scale_down_at = scale_down_at
+            case RemoveReplicaSet(name):
+                del self.pods[name]
 
     def _split(self, percent: int) -> None:
         """Traffic is split from the first weight on, until some minutes after a stage of rest."""
