@@ -4,6 +4,7 @@ The value of the annotation is free text, the reason; `for=HASH: reason` binds i
 is the same intent as long as key, value and `set_at` are the same.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from enum import StrEnum
 PREFIX = "progressive.delivery/"
 UNKNOWN = "unknown"
 """Who set an intent of which managedFields say nothing; when it was set is then when it was first seen."""
+
+VALUE_LIMIT_BYTES = 1024
+"""Of a value in the status; an annotation may have 256 kB."""
 
 _BOUND = re.compile(r"^for=(?P<revision>[a-z0-9]{1,64})(?::\s*(?P<reason>.*))?$", re.DOTALL)
 
@@ -61,12 +65,21 @@ class Intent:
     @property
     def identity(self) -> tuple[str, str, datetime]:
         """What makes it this intent and no other (invariant I12)."""
-        return (self.key.value, self.value, self.set_at)
+        return (self.key.value, recorded(self.value), self.set_at)
 
 
 def bound(revision: str, reason: str) -> str:
     """The annotation value that binds `reason` to `revision`."""
     return f"for={revision}: {reason}"
+
+
+def recorded(value: str) -> str:
+    """A value as the status holds it: whole, or where it is long its beginning and its hash."""
+    encoded = value.encode(errors="replace")
+    if len(encoded) <= VALUE_LIMIT_BYTES:
+        return encoded.decode()
+    mark = f"… (sha256:{hashlib.sha256(encoded).hexdigest()})"
+    return encoded[: VALUE_LIMIT_BYTES - len(mark.encode())].decode(errors="ignore") + mark
 
 
 def find(

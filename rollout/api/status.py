@@ -301,6 +301,8 @@ class RolloutStatus(Model):
     history: tuple[HistoryEntry, ...] = ()
     refused: tuple[RefusedAttempt, ...] = ()
     source: SourceStatus | None = None
+    reduced_since: datetime | None = None
+    """Since when only what decisions need is recorded, because the server refused more."""
 
     least_replicas: int = 0
     """Pods wanted are at least so many (D5): as many as were wanted when the canary first got traffic."""

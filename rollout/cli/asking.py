@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rollout.api.intents import IntentKey, bound
+from rollout.api.intents import IntentKey, bound, recorded
 from rollout.api.status import TakenIntent
 from rollout.cli.cluster import Cluster, connected
 from rollout.cli.failure import Failure
@@ -128,7 +128,7 @@ async def _taken(
 ) -> TakenIntent:
     while True:
         intent = status_of(await cluster.rollout(name)).intent
-        if intent and intent.action == key and intent.value == value and _another(intent, before):
+        if intent and intent.action == key and intent.value == recorded(value) and _another(intent, before):
             return intent
         await asyncio.sleep(POLL_SECONDS)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rollout.api.intents import Intent, IntentKey
+from rollout.api.caps import short
+from rollout.api.intents import Intent, IntentKey, recorded
 from rollout.api.status import (
-    MESSAGE_LIMIT_BYTES,
     PauseCondition,
     PauseReason,
     RolloutStatus,
@@ -87,8 +87,8 @@ def _latch(facts: Facts, status: RolloutStatus, intent: Intent) -> Taken:
     response = _respond(facts, status, intent)
     latched = TakenIntent(
         action=intent.key.value,
-        value=intent.value,
-        reason=intent.reason[:MESSAGE_LIMIT_BYTES],
+        value=recorded(intent.value),
+        reason=short(intent.reason),
         revision=status.current_pod_hash,
         by=intent.by,
         set_at=intent.set_at,
@@ -111,7 +111,7 @@ _EVENTS: Mapping[str, str] = {
 
 
 def _sentence(intent: Intent, response: Response) -> str:
-    reason = f" ({intent.reason})" if intent.reason else ""
+    reason = f" ({short(intent.reason)})" if intent.reason else ""
     return f"{intent.key} by {intent.by}{reason}: {response.message}"
 
 

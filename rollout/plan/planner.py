@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from rollout.api import caps
 from rollout.api.status import RolloutStatus
 from rollout.plan import (
     announcements,
@@ -41,7 +42,7 @@ def plan(observed: Observed, evidence: Evidence, now: datetime) -> list[Action]:
     signal = taken.signal or sense(facts, ticked)
     after = news.without_mere_numbers(facts, _after(facts, ticked, signal))
     deeds = _deeds(facts, after, taken)
-    after = drift.noted(facts, after, deeds)
+    after = caps.fitting(drift.noted(facts, after, deeds), now)
     acts = bool(deeds) and deeds != [taken.clear]
     changed = after != observed.status
     plan: list[Action] = []
@@ -62,7 +63,7 @@ def _after(facts: Facts, ticked: RolloutStatus, signal: Signal | None) -> Rollou
     wish = weights.wish(facts, after)
     after = after.model_copy(update={"canary": after.canary.model_copy(update={"desired_weight": wish})})
     after = floor.kept(after, facts.replicas, facts.now)
-    return conditions.described(facts, clocks.tick(facts, after), signal)
+    return caps.fitting(conditions.described(facts, clocks.tick(facts, after), signal), facts.now)
 
 
 def _deeds(facts: Facts, after: RolloutStatus, taken: intents.Taken) -> list[Action]:
