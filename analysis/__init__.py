@@ -15,19 +15,36 @@ no I/O, no clock, no logging, no randomness. Time is an argument.
 
 from analysis.compatibility import compatible
 from analysis.evidence import Counts, Pair, Series
-from analysis.metric import Direction, InvalidPolicy, Margin, Metric, Policy, Proportion, Rate, Role, Slo
+from analysis.metric import (
+    Against,
+    Direction,
+    Dispersion,
+    Kind,
+    Line,
+    Margin,
+    Metric,
+    Proportion,
+    Rate,
+    Role,
+    Slo,
+)
+from analysis.policy import InvalidPolicy, Policy
 from analysis.reading import ArmSamples, Context, Reading, Samples, Status, lookback, read
 from analysis.sequential import Checkpoint, NotAtCutError, begin, begin_step, fold, skip
 from analysis.verdict import Judgement, MetricVerdict, Outcome, judge
 
 __all__ = [
+    "Against",
     "ArmSamples",
     "Checkpoint",
     "Context",
     "Counts",
     "Direction",
+    "Dispersion",
     "InvalidPolicy",
     "Judgement",
+    "Kind",
+    "Line",
     "Margin",
     "Metric",
     "MetricVerdict",

@@ -1,175 +1,186 @@
 """P1, the margin bet: evidence from the bad events of two arms that is valid at any stopping time.
 
 For one interval with bad events x_C of n_C and x_S of n_S, exposure ratio r = n_C / n_S, a line
-p_C = rho * p_S + delta and a stake u,
+p_C = rho p_S + delta and a stake u > 0, the bet against "at most on the line" (u < 0: "at least on it") is
 
-    log M(u) = x_C log(1 + u) + x_S log(1 - rho r u) - delta n_C u .
+    rare:      log M = x_C log(1 + u) + x_S log(1 - rho r u) - delta n_C u
 
-For u > 0 the product over intervals is a supermartingale while p_C <= rho p_S + delta (evidence of harm), for
-u < 0 while p_C >= rho p_S + delta (evidence of safety), whatever p_S does meanwhile: the expectation of a
-product of n independent factors is at most their mean to the n (AM-GM), and that is at most exp(u n_C (p_C -
-rho p_S - delta)). For rho = 1, delta = 0 and Poisson counts it is the conditional binomial likelihood ratio
-(Lindon and Malek 2022) at the observed exposures. A mixture over fixed stakes is again a supermartingale
-(Robbins 1970).
+    frequent:  log M = x_C log(1 + u (1 - c_C)) + (n_C - x_C) log(1 - u c_C)
+                     + x_S log(1 - rho r u (1 - c_S)) + (n_S - x_S) log(1 + rho r u c_S),
+               c_C = rho c_S + delta
 
-Logarithms of e-values throughout; the bets of one side are the elements of an array.
+Both are supermartingale factors whatever p_S does meanwhile, though the requests of an interval differ in
+their rates: the expectation of a product of n independent factors is at most their mean to the n (AM-GM). In
+the rare form that mean is 1 + u n_C (p_C - rho p_S)/n, and (1 + z/n)^n <= exp(z); in the frequent form the
+centres cancel and it is 1 + u n_C (p_C - rho p_S - delta)/n <= 1. The rare form is the conditional binomial
+likelihood ratio at the observed exposures (Lindon and Malek 2022) and holds for Poisson counts by exposure as
+well; the frequent one, centred on the line's nearest point to the alternative, is the growth-optimal
+e-variable of a 2x2 table (Turner, Ly and Grunwald 2024), here with a margin. Stakes and centres must be known
+before the interval: a wrong guess of the stable rate costs power, one drawn from the interval costs validity.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import logsumexp, xlog1py
+from scipy.special import xlog1py
 
-from analysis.evidence import Pair
-from analysis.metric import Margin
+from analysis.betting import Array, Stakes
+from analysis.evidence import Counts, Pair
+from analysis.metric import Line
 
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Stakes:
-    """Alternatives kappa = p_C / (rho p_S + delta) and the logarithms of their weights, which sum to 1."""
-
-    kappas: Array
-    log_weights: Array
-
-
-def _stakes(kappas: Array, power: float) -> Stakes:
-    weights = kappas**power
-    return Stakes(kappas, np.log(weights / weights.sum()))
+HARM: Final = Stakes.weighted(np.geomspace(1.2, 40.0, 20), np.geomspace(1.2, 40.0, 20) ** -1.0)
+SAFE: Final = Stakes.weighted(
+    1.0 / np.geomspace(1.08, 60.0, 20), (1.0 / np.geomspace(1.08, 60.0, 20)) ** 0.25
+)
+FREQUENT: Final = 0.05  # from here on the rare form uses less than 94 % of the information
+SOLVENT: Final = 1.0 - 1e-9  # no stake can lose all on one event, whatever rounding did
+SURE: Final = 0.999  # a share on the line beyond this leaves no room for an alternative
+_EDGE: Final = 1e-9  # centres stay this far from 0 and 1
+_ROUNDS: Final = 30
 
 
-HARM: Final = _stakes(np.geomspace(1.2, 40.0, 20), -1.0)
-SAFE: Final = _stakes(1.0 / np.geomspace(1.08, 60.0, 20), 0.25)
+def increments(stakes: Stakes, line: Line, pair: Pair, stable_rate: float) -> Array:
+    """log M of each stake for one interval; zeros where an arm counted nothing, which says nothing.
 
-
-def growth_optimal(kappas: Array, margin: Margin, stable_rate: float, r: float) -> Array:
-    """Stakes that grow fastest if p_C = kappa * margin.line(p_S).
-
-    The root of delta rho r u^2 - [B (1 + kappa rho r) - delta rho r] u + (kappa - 1) B = 0, B = rho p_S +
-    delta, in the form that neither cancels nor divides by zero. `stable_rate` must be known before the
-    interval: it may be wrong, which costs power, but not drawn from it, which costs validity.
+    `stable_rate` is a guess from before the interval.
     """
-    rho, delta = 1.0 + margin.relative, margin.absolute
-    if delta == 0:
-        return _solvent((kappas - 1.0) / (1.0 + kappas * rho * r), rho * r)
-    base = rho * stable_rate + delta
-    a = delta * rho * r
-    b = base * (1.0 + kappas * rho * r) - a
-    c = (kappas - 1.0) * base
-    return _solvent(2.0 * c / (b + np.sqrt(b * b - 4.0 * a * c)), rho * r)
-
-
-def _solvent(stakes: Array, odds: float) -> Array:
-    """Stakes that can't lose all on one event, whatever rounding did: 1 + u and 1 - odds u stay positive."""
-    limit = 1.0 - 1e-9
-    return np.clip(stakes, -limit, limit / odds)
-
-
-def increments(stakes: Stakes, margin: Margin, pair: Pair, stable_rate: float) -> Array:
-    """log M of each stake for one interval; zeros where an arm counted nothing, which says nothing."""
     canary, stable = pair.canary, pair.stable
+    if line.rho == 0:
+        return alone(stakes.kappas, line, canary)
     if canary.total <= 0 or stable.total <= 0:
         return np.zeros_like(stakes.kappas)
-    rho, r = 1.0 + margin.relative, canary.total / stable.total
-    u = growth_optimal(stakes.kappas, margin, stable_rate, r)
-    gained: Array = (
-        xlog1py(canary.bad, u) + xlog1py(stable.bad, -rho * r * u) - margin.absolute * canary.total * u
+    form = frequent if is_frequent(line, stable_rate) else rare
+    return form(stakes.kappas, line, canary.bad, canary.total, stable.bad, stable.total, stable_rate)
+
+
+def is_frequent(line: Line, stable_rate: float) -> bool:
+    """Whether the events are shares so large that the frequent form pays."""
+    return line.share and FREQUENT < line.at(stable_rate) < SURE
+
+
+Number = float | Array
+
+
+def rare(
+    kappas: Array,
+    line: Line,
+    canary_bad: Number,
+    canary_total: Number,
+    stable_bad: Number,
+    stable_total: Number,
+    stable_rate: Number,
+) -> Array:
+    """log M of each stake in the rare form; all but `line` broadcast."""
+    r = canary_total / stable_total
+    u = growth_optimal(kappas, line, stable_rate, r)
+    gained: Array = xlog1py(canary_bad, u) + xlog1py(stable_bad, -line.rho * r * u)
+    return gained - line.delta * canary_total * u
+
+
+def growth_optimal(kappas: Array, line: Line, stable_rate: Number, r: Number) -> Array:
+    """Stakes of the rare form that grow fastest if p_C = kappa * line.at(p_S).
+
+    The root of delta rho r u^2 - [B (1 + kappa rho r) - delta rho r] u + (kappa - 1) B = 0, B = rho p_S +
+    delta, in the form that neither cancels nor divides by zero.
+    """
+    odds = line.rho * r
+    if line.delta == 0:
+        return np.clip((kappas - 1.0) / (1.0 + kappas * odds), -SOLVENT, SOLVENT / odds)
+    base = line.rho * stable_rate + line.delta
+    a = line.delta * odds
+    b = base * (1.0 + kappas * odds) - a
+    c = (kappas - 1.0) * base
+    return np.clip(2.0 * c / (b + np.sqrt(b * b - 4.0 * a * c)), -SOLVENT, SOLVENT / odds)
+
+
+def frequent(
+    kappas: Array,
+    line: Line,
+    canary_bad: Number,
+    canary_total: Number,
+    stable_bad: Number,
+    stable_total: Number,
+    stable_rate: Number,
+) -> Array:
+    """log M of each stake in the frequent form, kappa being the ratio of odds; all but `line` broadcast."""
+    odds = line.rho * canary_total / stable_total
+    base = line.rho * stable_rate + line.delta
+    alternative = kappas * base / (1.0 - base + kappas * base)
+    stable_centre = nearest_on_line(alternative, stable_rate, line, odds)
+    centre = line.rho * stable_centre + line.delta
+    u = np.clip(
+        (alternative - centre) / (centre * (1.0 - centre)),
+        -SOLVENT / np.maximum(1.0 - centre, odds * stable_centre),
+        SOLVENT / np.maximum(centre, odds * (1.0 - stable_centre)),
     )
+    gained: Array = xlog1py(canary_bad, u * (1.0 - centre)) + xlog1py(canary_total - canary_bad, -u * centre)
+    gained += xlog1py(stable_bad, -odds * u * (1.0 - stable_centre))
+    gained += xlog1py(stable_total - stable_bad, odds * u * stable_centre)
     return gained
 
 
-@dataclass(frozen=True, slots=True)
-class Bet:
-    """One side's evidence: the logarithm of each stake's capital, and the share not invested yet.
+def nearest_on_line(alternative: Array, stable_rate: Number, line: Line, odds: Number) -> Array:
+    """The stable rate whose pair on the line is least divergent from (`alternative`, `stable_rate`).
 
-    The share covers what begins late: it is put in over time, so that a change after k looks is not charged
-    for the losses of the looks before. Still a supermartingale, since money that lies idle neither wins nor
-    loses.
+    It solves rho r (p_C - q_C) / (q_C (1 - q_C)) + (p_S - q_S) / (q_S (1 - q_S)) = 0 on the line: a mean of
+    p_S and (p_C - delta) / rho, weighted by precisions at itself. The first round is exact without a margin;
+    the bracket is for lines that end where the weights do.
     """
-
-    logs: tuple[float, ...]
-    reserve: float = 0.0
-
-    @classmethod
-    def opened(cls, stakes: Stakes, reserve: float = 0.0) -> Bet:
-        """Capital 1, of which `reserve` waits."""
-        return cls((math.log1p(-reserve),) * len(stakes.kappas), reserve)
-
-    def invested(self, share: float) -> Bet:
-        """Put in `share` of the first capital, at most what is left, before the next interval counts."""
-        share = min(share, self.reserve)
-        if share <= 0:
-            return self
-        logs = np.logaddexp(np.array(self.logs), math.log(share))
-        return Bet(tuple(logs.tolist()), self.reserve - share)
-
-    def updated(self, gained: Array) -> Bet:
-        """Add one interval's increments."""
-        return Bet(tuple((np.array(self.logs) + gained).tolist()), self.reserve)
-
-    def log_e(self, stakes: Stakes) -> float:
-        """Logarithm of the e-value: the capital of all stakes and what was not invested."""
-        invested = float(logsumexp(stakes.log_weights + np.array(self.logs)))
-        return float(np.logaddexp(invested, math.log(self.reserve))) if self.reserve > 0 else invested
+    other = (alternative - line.delta) / line.rho
+    highest = min(1.0, (1.0 - line.delta) / line.rho) - _EDGE
+    low, high = (np.clip(end(stable_rate, other), _EDGE, highest) for end in (np.minimum, np.maximum))
+    near: Array = (stable_rate + odds * line.rho * other) / (1.0 + odds * line.rho)
+    for number in range(_ROUNDS):
+        near = np.clip(near, low, high)
+        centre = line.rho * near + line.delta
+        weight = odds * line.rho * near * (1.0 - near) / (centre * (1.0 - centre))
+        mean = (stable_rate + weight * other) / (1.0 + weight)
+        if np.all(np.abs(mean - near) <= 1e-5 * near):
+            break
+        low, high = np.where(mean > near, near, low), np.where(mean > near, high, near)
+        near = mean if number < 5 else 0.5 * (low + high)
+    return near
 
 
-# The ratio of the arms' rates for display. With m bad events of both arms at ratio r the log-likelihood of
-# theta is x_C log(theta) - m log(1 + r theta) and a constant. The sum of the second term over intervals is
-# analytic in log(theta) within pi of the real axis, so its values at 33 Chebyshev nodes give it everywhere to
-# 1e-10 of m.
-_HALF_RANGE: Final = math.log(64.0)
-_NODES: Final[Array] = np.cos(np.pi * (np.arange(33) + 0.5) / 33)
-_GRID: Final[Array] = np.linspace(-1.0, 1.0, 257)
-_TO_GRID: Final[Array] = np.polynomial.chebyshev.chebvander(_GRID, 32) @ np.linalg.inv(
-    np.polynomial.chebyshev.chebvander(_NODES, 32)
-)
-NO_LIKELIHOOD: Final = (0.0,) * len(_NODES)
+def alone(kappas: Array, line: Line, canary: Counts) -> Array:
+    """log M of each stake without a control: the likelihood ratio of the canary's rate to the limit.
 
-
-def likelihood_added(likelihood: tuple[float, ...], pair: Pair) -> tuple[float, ...]:
-    """Add one interval to the sum of m log(1 + r theta) at the nodes."""
-    events = pair.canary.bad + pair.stable.bad
-    if events == 0 or pair.canary.total <= 0 or pair.stable.total <= 0:
-        return likelihood
-    ratio = pair.canary.total / pair.stable.total
-    more = events * np.logaddexp(0.0, math.log(ratio) + _HALF_RANGE * _NODES)
-    return tuple((np.array(likelihood) + more).tolist())
-
-
-def ratio_interval(likelihood: tuple[float, ...], canary_bad: float, level: float) -> tuple[float, float]:
-    """Confidence sequence for canary rate / stable rate: it holds at all looks together with 1 - level.
-
-    Inverts the mixture (Robbins 1970): {theta: l(theta) > log mean exp l + log level} on 257 points from 1/64
-    to 64; 0 and infinity stand for ends beyond.
+    Of a share (kappa is the ratio of odds) by the binomial, of a rate by the Poisson distribution.
     """
-    log_theta = _HALF_RANGE * _GRID
-    values = canary_bad * log_theta - _TO_GRID @ np.array(likelihood)
-    inside = np.flatnonzero(values > logsumexp(values) - math.log(len(_GRID)) + math.log(level))
-    first, last = int(inside[0]), int(inside[-1])
-    low = 0.0 if first == 0 else math.exp(log_theta[first])
-    high = math.inf if last == len(_GRID) - 1 else math.exp(log_theta[last])
-    return low, high
+    limit = line.delta
+    if canary.total <= 0 or limit <= 0 or (line.share and limit >= 1):
+        return np.zeros_like(kappas)
+    if not line.share:
+        gained: Array = canary.bad * np.log(kappas) - (kappas - 1.0) * limit * canary.total
+        return gained
+    rest = 1.0 - limit + kappas * limit
+    return canary.bad * np.log(kappas / rest) - (canary.total - canary.bad) * np.log(rest)
 
 
-def requests_at_even_odds(
-    margin: Margin, worse: Margin, stable_rate: float, r: float, threshold: float
-) -> float:
-    """Canary exposure after which a canary at `worse` crosses log E = `threshold` with power one half.
+def growth(line: Line, worse: float, stable_rate: float, r: float) -> float:
+    """Expected log M for each canary request of a canary at `worse`, by the stake that is best there.
 
-    n = threshold / D, D the expected growth of log M a canary request at the growth-optimal stake (statistics
-    of Wald's fluid limit); infinite where the two lines are one.
+    Not positive where no bet grows: the canary is within the line.
     """
-    bad = worse.line(stable_rate)
-    line = margin.line(stable_rate)
-    if bad <= line:
-        return math.inf
-    rho = 1.0 + margin.relative
-    u = float(growth_optimal(np.array([bad / line if line > 0 else 1e6]), margin, stable_rate, r)[0])
-    growth = bad * math.log1p(u) + stable_rate / r * math.log1p(-rho * r * u) - margin.absolute * u
-    return threshold / growth if growth > 0 else math.inf
+    base = line.at(stable_rate)
+    if worse <= base or (line.share and worse >= 1):
+        return 0.0
+    by_odds = line.share and (line.rho == 0 or is_frequent(line, stable_rate))
+    kappa = worse / base if base > 0 else 1e6
+    if by_odds:
+        kappa *= (1 - base) / (1 - worse)
+    pair = Pair(Counts(worse, 1.0), Counts(stable_rate / r, 1 / r))
+    stake = Stakes(np.array([kappa]), np.zeros(1))
+    return float(increments(stake, line, pair, stable_rate)[0])
+
+
+def requests_at_even_odds(line: Line, worse: float, stable_rate: float, r: float, threshold: float) -> float:
+    """Canary exposure after which a canary at the rate `worse` crosses log E = `threshold` with power 1/2.
+
+    n = threshold / D, D the expected growth of log M a canary request (Wald's fluid limit); infinite where
+    it does not grow.
+    """
+    growing = growth(line, worse, stable_rate, r)
+    return threshold / growing if growing > 0 else float("inf")

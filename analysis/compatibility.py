@@ -7,7 +7,8 @@ from datetime import datetime
 
 from analysis.boundaries import requests_at_even_odds
 from analysis.evidence import Pair
-from analysis.metric import Metric, Policy, Role
+from analysis.metric import Against, Metric, Role
+from analysis.policy import Policy
 from analysis.sequential import Checkpoint, MetricState, Test, expected_rate, facing
 from analysis.verdict import MetricVerdict, Outcome, judge
 
@@ -32,11 +33,11 @@ def compatible(
     judgement = judge(policy, checkpoint, at, active=active)
     reasons = []
     for metric, verdict in zip(policy.metrics, judgement.metrics, strict=True):
-        if metric.role is not Role.GUARDRAIL:
+        if not metric.role.rolls_back:
             continue
         if verdict.log_e_harm > math.log(SUSPICION):
             reasons.append(f"{metric.name}: a harm e-value of {math.exp(min(verdict.log_e_harm, 600.0)):.3g}")
-        if active is None or metric.name in active:
+        if metric.role.gates and (active is None or metric.name in active):
             state = checkpoint.metrics[metric.name]
             reasons += _unmeasured(policy, metric, state, verdict, min_requests)
     if not any(m.role is Role.GUARDRAIL and (active is None or m.name in active) for m in policy.metrics):
@@ -53,7 +54,8 @@ def _unmeasured(
     for test in state.tests:
         canary, stable = test.in_step.canary, test.in_step.stable
         needed = min_requests if min_requests is not None else _requests_needed(policy, metric, test)
-        if canary.rate is None or stable.rate is None or canary.total < needed:
+        alone = metric.against is Against.LIMIT
+        if canary.rate is None or (stable.rate is None and not alone) or canary.total < needed:
             reasons.append(
                 f"{metric.name}: {canary.total:,.0f} canary events measured of {needed:,.0f} needed"
             )
@@ -64,16 +66,16 @@ def _unmeasured(
 
 def _inside(metric: Metric, pair: Pair) -> bool:
     sided = facing(metric, pair)
-    return (sided.canary.rate or 0.0) < metric.refusable.line(sided.stable.rate or 0.0)
+    return (sided.canary.rate or 0.0) < metric.safe_line.at(sided.stable.rate or 0.0)
 
 
 def _requests_needed(policy: Policy, metric: Metric, test: Test) -> float:
     sided = facing(metric, test.in_step)
-    if not (sided.canary.total and sided.stable.total):
+    alone = metric.against is Against.LIMIT
+    if not (sided.canary.total and (sided.stable.total or alone)):
         return math.inf
     threshold = -math.log(policy.alpha * (1 - policy.late_share) * policy.weights[metric.name]) + OVERSHOOT
-    ratio = sided.canary.total / sided.stable.total
-    first = requests_at_even_odds(
-        metric.acceptable, metric.refusable, expected_rate(metric, test), ratio, threshold
-    )
-    return first * test.in_step.canary.total / sided.canary.total
+    ratio = 1.0 if alone else sided.canary.total / sided.stable.total
+    rate = expected_rate(metric, test)
+    first = requests_at_even_odds(metric.harm_line, metric.safe_line.at(rate), rate, ratio, threshold)
+    return metric.dispersion.phi * first * test.in_step.canary.total / sided.canary.total

@@ -25,7 +25,7 @@ from analysis.evidence import (
     to_datetime,
     to_ms,
 )
-from analysis.metric import Metric, Proportion, Rate, Slo
+from analysis.metric import Against, Metric, Proportion, Rate, Slo
 
 CANARY, STABLE = "canary", "stable"
 DEFAULT_INTERVAL = timedelta(seconds=15)
@@ -54,6 +54,7 @@ class Reading:
     cause: str = ""
     notes: tuple[str, ...] = ()
     interval: timedelta | None = None  # the scrape interval that the samples show
+    pods: tuple[int, int] = (1, 1)  # how many of canary and stable the counts are from; 1 where it isn't told
     seen: datetime | None = (
         None  # up to where both arms were scraped, though an arm that had no event is waited for
     )
@@ -132,17 +133,20 @@ def _blind(metric: Metric, samples: Samples) -> tuple[Status, str] | None:
     """
     key = _needed(metric)
     arms = {CANARY: samples.canary, STABLE: samples.stable}
+    if metric.against is Against.LIMIT:
+        del arms[STABLE]
     without = {name: arm for name, arm in arms.items() if not arm.series.get(key)}
     if isinstance(metric.kind, Rate) and len(without) < len(arms):
         without = {name: arm for name, arm in without.items() if not arm.up}
     if not without:
         return None
-    if len(without) == len(arms):
+    if len(without) == len(arms) == 2:
         return Status.NO_DATA, f"no series for {key} in either arm"
-    (name, arm), (other,) = next(iter(without.items())), arms.keys() - without.keys()
+    name, arm = next(iter(without.items()))
     if arm.up:
         return Status.WAITING, f"{name} is scraped but has no series for {key} yet"
-    return Status.NO_DATA, f"only {other} has series for {key}: nothing is scraped from {name}"
+    only = "".join(f"only {other} has series for {key}: " for other in arms.keys() - without.keys())
+    return Status.NO_DATA, only + f"nothing is scraped from {name}"
 
 
 def _needed(metric: Metric) -> str:
@@ -163,6 +167,8 @@ def _tidied(arm: ArmSamples) -> ArmSamples:
 
 
 def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, context: Context) -> Reading:
+    if metric.against is Against.LIMIT:
+        samples = replace(samples, stable=ArmSamples({}))
     both = (*samples.canary.every, *samples.stable.every)
     seen = _seen(samples, both, context)
     interval = scrape_interval(seen.instants.values())
@@ -177,7 +183,7 @@ def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, cont
         counts, rebased = _counts(metric, samples, to_ms(start), end, seen)
     except NotACounterError as wrong:
         return replace(waiting, status=Status.ERROR, cause=str(wrong))
-    silent = _silent(counts)
+    silent = _silent(metric, counts)
     if silent and to_datetime(end) - start < context.patience:
         return replace(waiting, cause=silent, seen=to_datetime(end))
     return Reading(
@@ -188,7 +194,12 @@ def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, cont
         cause=silent,
         notes=_notes(rebased, start - cut),
         interval=known,
+        pods=(_pods(samples.canary), _pods(samples.stable)),
     )
+
+
+def _pods(arm: ArmSamples) -> int:
+    return max(len({one.labels.get("pod") for one in arm.every}), 1)
 
 
 def _seen(samples: Samples, both: Sequence[Series], context: Context) -> Scrapes:
@@ -202,12 +213,11 @@ def _seen(samples: Samples, both: Sequence[Series], context: Context) -> Scrapes
     )
 
 
-def _silent(counts: Sequence[Pair]) -> str:
-    names = [
-        name
-        for name, total in ((CANARY, counts[0].canary.total), (STABLE, counts[0].stable.total))
-        if total == 0
-    ]
+def _silent(metric: Metric, counts: Sequence[Pair]) -> str:
+    totals = {CANARY: counts[0].canary.total, STABLE: counts[0].stable.total}
+    if metric.against is Against.LIMIT:
+        del totals[STABLE]
+    names = [name for name, total in totals.items() if total == 0]
     return f"no events of {' and '.join(names)} since the last look" if names else ""
 
 
@@ -236,15 +246,14 @@ def _arm_counts(
     match metric.kind:
         case Proportion():
             bad = count(arm.series.get("bad", ()), cut, until, seen)
-            total = count(arm.series["total"], cut, until, seen)
+            total = count(arm.series.get("total", ()), cut, until, seen)
             return [_within(bad, total)], bad.rebased + total.rebased
         case Slo(edges=edges):
-            return _slower(arm.series["buckets"], edges, cut, until, seen)
+            return _slower(arm.series.get("buckets", ()), edges, cut, until, seen)
         case Rate():
-            events = count(arm.series["events"], cut, until, seen)
-            return [
-                Counts(events.value, exposure((*arm.series["events"], *arm.up), cut, until))
-            ], events.rebased
+            events = count(arm.series.get("events", ()), cut, until, seen)
+            watched = exposure((*arm.every, *arm.up), cut, until)
+            return [Counts(events.value, watched)], events.rebased
 
 
 def _within(bad: Increase, total: Increase) -> Counts:

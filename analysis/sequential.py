@@ -15,16 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis.boundaries import (
-    HARM,
-    NO_LIKELIHOOD,
-    SAFE,
-    Bet,
-    increments,
-    likelihood_added,
-)
-from analysis.evidence import Counts, Pair, to_datetime, to_ms
-from analysis.metric import Direction, Metric, Policy, Rate
+from analysis.betting import Bet
+from analysis.boundaries import HARM, SAFE, increments
+from analysis.evidence import NO_EVENTS, Counts, Pair, to_datetime, to_ms
+from analysis.interval import NO_LIKELIHOOD, likelihood_added
+from analysis.metric import Against, Direction, Line, Metric, Rate
+from analysis.pods import inflation
+from analysis.policy import Policy
 from analysis.reading import Reading, Status
 
 FORMAT = 1
@@ -163,8 +160,9 @@ def fold(policy: Policy, checkpoint: Checkpoint, name: str, reading: Reading) ->
         )
     share = policy.late_share * (timedelta(milliseconds=until - state.cut) / policy.horizon)
     in_step = state.cut >= checkpoint.step_since
+    line = _harm_line(policy, metric, reading)
     tests = tuple(
-        _updated(test, metric, pair, share, in_step=in_step)
+        _updated(test, metric, line, pair, share, in_step=in_step)
         for test, pair in zip(state.tests, reading.counts, strict=True)
     )
     counted = replace(
@@ -191,20 +189,35 @@ def _looked(state: MetricState, reading: Reading) -> MetricState:
     )
 
 
-def _updated(test: Test, metric: Metric, pair: Pair, share: float, *, in_step: bool) -> Test:
+def _harm_line(policy: Policy, metric: Metric, reading: Reading) -> Line:
+    """The line of harm, raised by what the pods alone may do; the other half of alpha is for the bet."""
+    if metric.dispersion.tau == 0:
+        return metric.harm_line
+    level = policy.alpha * policy.weights[metric.name] / (2 * len(metric.edges))
+    return metric.harm_line.raised(inflation(metric.dispersion, level, *reading.pods, metric.against))
+
+
+def _updated(test: Test, metric: Metric, line: Line, pair: Pair, share: float, *, in_step: bool) -> Test:
     sided = facing(metric, pair)
-    rate = expected_rate(metric, test)
-    harm = test.harm.invested(share).updated(increments(HARM, metric.acceptable, sided, rate))
+    rate, phi = expected_rate(metric, test), metric.dispersion.phi
+    harm = test.harm.invested(share).updated(increments(HARM, line, sided, rate) / phi)
     counted, likelihood = test.counted + pair, likelihood_added(test.likelihood, pair)
     if not in_step:
         return replace(test, harm=harm, counted=counted, likelihood=likelihood)
-    safe = test.safe.updated(increments(SAFE, metric.refusable, sided, rate))
+    safe = test.safe.updated(increments(SAFE, metric.safe_line, sided, rate) / phi)
     return Test(harm, safe, counted, test.in_step + pair, likelihood)
 
 
 def facing(metric: Metric, pair: Pair) -> Pair:
-    """The arms as the bet takes them: where fewer events are harm, it is stable that has "too many"."""
-    return pair if metric.direction is Direction.INCREASE else pair.swapped()
+    """The arms as the bet takes them: where fewer events are harm, it is stable that has "too many".
+
+    Against a limit there is no stable: there the events that did not happen are the bad ones.
+    """
+    if metric.against is Against.STABLE:
+        return pair if metric.direction is Direction.INCREASE else pair.swapped()
+    canary = pair.canary
+    floor = metric.direction is Direction.DECREASE
+    return Pair(Counts(canary.total - canary.bad, canary.total) if floor else canary, NO_EVENTS)
 
 
 def expected_rate(metric: Metric, test: Test) -> float:

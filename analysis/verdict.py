@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from analysis.boundaries import HARM, SAFE, ratio_interval
+from analysis.boundaries import HARM, SAFE
 from analysis.evidence import Counts, Pair, to_datetime
-from analysis.metric import Margin, Metric, Policy, Rate, Role
+from analysis.interval import limit_interval, ratio_interval
+from analysis.metric import Against, Margin, Metric, Rate, Role
+from analysis.policy import Policy
 from analysis.reading import Status
 from analysis.sequential import Checkpoint, MetricState, Test, facing
 
@@ -38,9 +40,9 @@ class MetricVerdict:
     """One metric as it stands. An SLO shows the edge that stands worst.
 
     counted: both arms over the rollout. in_step: over the present step. estimate: ratio of the arms' rates,
-    None where it has none; biased towards the decision, so show the interval. low, high: a confidence
-    sequence for the ratio (0 and inf where open). harm_progress, safe_progress: how far the evidence is
-    towards each line, 0 to 1.
+    None where it has none; biased towards the decision, so show the interval. Against a limit it is the ratio
+    of the rate of bad events to the tolerated one. low, high: a confidence sequence for it (0 and inf where
+    open). harm_progress, safe_progress: how far the evidence is towards each line, 0 to 1.
     """
 
     name: str
@@ -94,10 +96,10 @@ def judge(
 ) -> Judgement:
     """What the evidence allows to say at `at`; `active` names the metrics that gate this step (None: all).
 
-    Worse: the weighted mean of the guardrails' harm e-values is at least 1 / alpha, whatever the present
-    state of the source (Vovk and Wang 2021: a mean of e-values is one under any dependence). Not worse: each
-    active guardrail and success metric has a fresh safe e-value of at least 1 / beta, is being read now, and
-    the step is `min_duration` old.
+    Worse: the weighted mean of the harm e-values of all that may roll back is at least 1 / alpha, whatever
+    the present state of the source (Vovk and Wang 2021: a mean of e-values is one under any dependence). Not
+    worse: each active guardrail and success metric has a fresh safe e-value of at least 1 / beta, is being
+    read now, and the step is `min_duration` old.
     """
     harms = {m.name: _log_e_harm(policy, m, checkpoint.metrics[m.name]) for m in policy.metrics}
     weights = policy.weights
@@ -108,9 +110,7 @@ def judge(
         _metric_verdict(policy, m, checkpoint, at, harms[m.name], m.name in blamed) for m in policy.metrics
     )
     gates = [
-        verdict
-        for verdict in metrics
-        if verdict.role is not Role.WARN and (active is None or verdict.name in active)
+        verdict for verdict in metrics if verdict.role.gates and (active is None or verdict.name in active)
     ]
     outcome, reason = _outcome(worse, blamed, metrics, gates, _too_young(checkpoint, at, min_duration))
     return Judgement(outcome, reason, blamed, metrics, combined)
@@ -142,13 +142,18 @@ def _too_young(checkpoint: Checkpoint, at: datetime, min_duration: timedelta) ->
 
 
 def _log_e_harm(policy: Policy, metric: Metric, state: MetricState) -> float:
-    """Mean over the metric's tests. Below `min_events` a test may speak for a canary but not against it."""
+    """Mean over the metric's tests. Below `min_events` a test may speak for a canary but not against it.
+
+    Where pods differ, half of the metric's alpha was given for that their difference is beyond what the line
+    was raised by: half of the e-value is left.
+    """
     logs = []
     for test in state.tests:
         log_e = test.harm.log_e(HARM)
         enough = facing(metric, test.counted).canary.bad >= policy.min_events
         logs.append(log_e if enough else min(log_e, 0.0))
-    return _log_mean(dict.fromkeys(range(len(logs)), 1 / len(logs)), dict(enumerate(logs)))
+    left = 0.5 if metric.dispersion.tau > 0 else 1.0
+    return _log_mean(dict.fromkeys(range(len(logs)), left / len(logs)), dict(enumerate(logs)))
 
 
 def _log_mean(weights: Mapping[Any, float], logs: Mapping[Any, float]) -> float:
@@ -185,7 +190,7 @@ def _metric_verdict(
     log_safe = min(safes)
     place = max(range(len(safes)), key=lambda i: (state.tests[i].harm.log_e(HARM), -safes[i]))
     test = state.tests[place]
-    low, high = ratio_interval(test.likelihood, test.counted.canary.bad, 1 - CONFIDENCE)
+    low, high = _interval(metric, test)
     weight = policy.weights[metric.name] or 1.0
     worse = blamed or (metric.role is Role.WARN and log_harm >= -math.log(policy.alpha))
     outcome, reason = _metric_outcome(policy, metric, state, at, log_safe, worse, test, (low, high))
@@ -196,7 +201,7 @@ def _metric_verdict(
         reason=f"{metric.name}: {reason}",
         counted=test.counted,
         in_step=test.in_step,
-        estimate=_ratio(test.counted),
+        estimate=_ratio(metric, test.counted),
         low=low,
         high=high,
         tolerate=metric.acceptable,
@@ -250,7 +255,14 @@ def _described(metric: Metric, test: Test, interval: tuple[float, float]) -> str
     low, high = interval
     ratio = f"ratio {low:.2g} to {high:.2g}" if math.isfinite(high) else f"ratio at least {low:.2g}"
     shown = f", {ratio}" if low > 0 or math.isfinite(high) else ""
-    return f"canary {_counts(metric, pair.canary)}, stable {_counts(metric, pair.stable)}{shown}"
+    return f"canary {_counts(metric, pair.canary)}, {_reference(metric, pair)}{shown}"
+
+
+def _reference(metric: Metric, pair: Pair) -> str:
+    if metric.against is Against.STABLE:
+        return f"stable {_counts(metric, pair.stable)}"
+    limit = metric.acceptable.absolute
+    return f"limit {limit:.3g} an hour" if isinstance(metric.kind, Rate) else f"limit {100 * limit:.3g} %"
 
 
 def _counts(metric: Metric, counts: Counts) -> str:
@@ -265,7 +277,20 @@ def _seconds(span: timedelta) -> str:
     return f"{max(span, timedelta(0)) // timedelta(seconds=1)} s"
 
 
-def _ratio(pair: Pair) -> float | None:
+def _interval(metric: Metric, test: Test) -> tuple[float, float]:
+    level, phi = 1 - CONFIDENCE, metric.dispersion.phi
+    if metric.against is Against.STABLE:
+        return ratio_interval(test.likelihood, test.counted.canary.bad, level, phi)
+    line = metric.harm_line
+    return limit_interval(
+        facing(metric, test.counted).canary, line.delta, share=line.share, level=level, phi=phi
+    )
+
+
+def _ratio(metric: Metric, pair: Pair) -> float | None:
+    if metric.against is Against.LIMIT:
+        rate = facing(metric, pair).canary.rate
+        return None if rate is None else rate / metric.harm_line.delta
     canary, stable = pair.canary.rate, pair.stable.rate
     return canary / stable if canary is not None and stable else None
 

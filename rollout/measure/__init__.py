@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from analysis.metric import InvalidPolicy, Policy
+from analysis.policy import InvalidPolicy, Policy
 from analysis.reading import Context, Reading, Status
 from analysis.sequential import Checkpoint, begin, begin_step, fold, skip
 from analysis.sources import Arms, Source, take

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from math import isfinite
 
-import analysis.metric as judged
+import analysis as judged
 from analysis.compatibility import compatible
 from analysis.evidence import Counts
 from analysis.reading import Status

@@ -10,22 +10,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import betaln, logsumexp, xlogy
 
-from analysis.boundaries import (
-    HARM,
-    NO_LIKELIHOOD,
-    SAFE,
-    Bet,
-    Stakes,
-    growth_optimal,
-    increments,
-    likelihood_added,
-    ratio_interval,
-    requests_at_even_odds,
-)
+from analysis.betting import Bet, Stakes
+from analysis.boundaries import HARM, SAFE, growth_optimal, increments, requests_at_even_odds
 from analysis.evidence import Counts, Pair
-from analysis.metric import Margin
+from analysis.interval import NO_LIKELIHOOD, likelihood_added, ratio_interval
+from analysis.metric import Line
 
-NONE, TOLERATE, UNACCEPTABLE = Margin(), Margin(0.05, 0.0002), Margin(0.5, 0.0025)
+NONE, TOLERATE, UNACCEPTABLE = Line(), Line(1.05, 0.0002), Line(1.5, 0.0025)
 FRESH_RATE = 0.001  # what a judge expects of stable before it counted anything
 
 
@@ -33,8 +24,8 @@ def pair(x_c: float, n_c: float, x_s: float, n_s: float) -> Pair:
     return Pair(Counts(x_c, n_c), Counts(x_s, n_s))
 
 
-def e_value(stakes: Stakes, margin: Margin, counted: Pair, rate: float = FRESH_RATE) -> float:
-    return math.exp(Bet.opened(stakes).updated(increments(stakes, margin, counted, rate)).log_e(stakes))
+def e_value(stakes: Stakes, line: Line, counted: Pair, rate: float = FRESH_RATE) -> float:
+    return math.exp(Bet.opened(stakes).updated(increments(stakes, line, counted, rate)).log_e(stakes))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +54,7 @@ def test_zero_errors_promote_after_the_rule_of_three() -> None:
 
 
 def test_zero_errors_never_satisfy_a_purely_relative_rule() -> None:
-    assert e_value(SAFE, Margin(0.5, 0.0), pair(0, 1e6, 0, 1e6)) == pytest.approx(1)
+    assert e_value(SAFE, Line(1.5, 0.0), pair(0, 1e6, 0, 1e6)) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("stakes", [pytest.param(HARM, id="harm"), pytest.param(SAFE, id="safe")])
@@ -74,18 +65,18 @@ def test_twenty_stakes_share_the_capital(stakes: Stakes) -> None:
 
 
 @pytest.mark.parametrize(
-    "margin",
-    [pytest.param(NONE, id="no margin"), pytest.param(Margin(0.1, 0.01), id="relative and absolute")],
+    "line",
+    [pytest.param(NONE, id="no margin"), pytest.param(Line(1.1, 0.01), id="relative and absolute")],
 )
 @pytest.mark.parametrize("r", [0.05, 1.0, 19.0])
 @pytest.mark.parametrize("rate", [0.0001, 0.01, 0.3])
-def test_the_stake_grows_fastest_at_its_alternative(margin: Margin, r: float, rate: float) -> None:
-    rho, delta = 1 + margin.relative, margin.absolute
+def test_the_stake_grows_fastest_at_its_alternative(line: Line, r: float, rate: float) -> None:
+    rho, delta = line.rho, line.delta
     for kappa in (0.1, 0.8, 1.3, 5.0):
-        u = float(growth_optimal(np.array([kappa]), margin, rate, r)[0])
+        u = float(growth_optimal(np.array([kappa]), line, rate, r)[0])
         nearby = u * np.array([0.99, 1.0, 1.01])
         left = np.maximum(1 - rho * r * nearby, 0.0)  # a stake beyond what it owns loses all
-        growth = kappa * margin.line(rate) * np.log1p(nearby) + xlogy(rate / r, left) - delta * nearby
+        growth = kappa * line.at(rate) * np.log1p(nearby) + xlogy(rate / r, left) - delta * nearby
         assert np.argmax(growth) == 1, (kappa, u)
 
 
@@ -93,7 +84,9 @@ def test_without_a_margin_the_bet_is_the_conditional_binomial_likelihood_ratio()
     """Lindon and Malek 2022, at the observed exposures: the split of x_C + x_S events."""
     x_c, n_c, x_s, n_s = 7, 500, 30, 9500
     r = n_c / n_s
-    for kappa, gained in zip(HARM.kappas, increments(HARM, NONE, pair(x_c, n_c, x_s, n_s), 0.3), strict=True):
+    for kappa, gained in zip(
+        HARM.kappas, increments(HARM, NONE, pair(x_c, n_c, x_s, n_s), 0.01), strict=True
+    ):
         null, alternative = r / (1 + r), kappa * r / (1 + kappa * r)
         ratio = stats.binom.logpmf(x_c, x_c + x_s, alternative) - stats.binom.logpmf(x_c, x_c + x_s, null)
         assert gained == pytest.approx(ratio, abs=1e-10)
@@ -132,21 +125,21 @@ def test_a_dense_mixture_at_a_fixed_split_has_the_closed_form_of_the_truncated_b
     assert math.log(e_value(mixed, NONE, pair(x, 100, y, 1000))) == pytest.approx(closed, abs=1e-4)
 
 
-@pytest.mark.parametrize("margin", [NONE, Margin(0.2, 0.0), Margin(0.0, 0.05), Margin(0.1, 0.02)], ids=str)
+@pytest.mark.parametrize("line", [NONE, Line(1.2, 0.0), Line(1.0, 0.05), Line(1.1, 0.02)], ids=str)
 @pytest.mark.parametrize(("n_c", "n_s"), [(1, 1), (1, 4), (3, 2), (2, 6)])
 @pytest.mark.parametrize("stakes", [pytest.param(HARM, id="harm"), pytest.param(SAFE, id="safe")])
 def test_no_design_on_the_line_expects_more_than_its_stake(
-    stakes: Stakes, margin: Margin, n_c: int, n_s: int
+    stakes: Stakes, line: Line, n_c: int, n_s: int
 ) -> None:
     """E[M] <= 1 for every stake, by summing over all outcomes of small designs at points of the boundary."""
     for p_s in (0.0, 0.01, 0.2, 0.5, 0.7):
-        p_c = margin.line(p_s)
+        p_c = line.at(p_s)
         if p_c > 1:
             continue
         expected = np.zeros(len(stakes.kappas))
         for x_c, x_s in itertools.product(range(n_c + 1), range(n_s + 1)):
             likely = stats.binom.pmf(x_c, n_c, p_c) * stats.binom.pmf(x_s, n_s, p_s)
-            expected += likely * np.exp(increments(stakes, margin, pair(x_c, n_c, x_s, n_s), 0.03))
+            expected += likely * np.exp(increments(stakes, line, pair(x_c, n_c, x_s, n_s), 0.03))
         assert np.all(expected <= 1 + 1e-12)
 
 
@@ -161,7 +154,8 @@ def test_requests_of_unequal_rates_expect_no_more(
 ) -> None:
     """The null is about averages: within an interval each request may have a rate of its own."""
     mean_s = sum(stable) / len(stable)
-    scale = min(1.0, mean_s / (sum(canary) / len(canary))) if sum(canary) else 1.0
+    mean_c = sum(canary) / len(canary)
+    scale = min(1.0, mean_s / mean_c) if mean_c else 1.0
     canary = [rate * scale for rate in canary]
     expected = np.zeros(len(HARM.kappas))
     for outcome in itertools.product((0, 1), repeat=len(canary) + len(stable)):
@@ -195,9 +189,9 @@ def test_an_interval_without_one_arm_says_nothing(counted: tuple[float, ...]) ->
 )
 def test_no_counts_make_nan(x_c: int, n_c: int, x_s: int, n_s: int, rate: float) -> None:
     counted = pair(min(x_c, n_c), n_c, min(x_s, n_s), n_s)
-    for stakes, margin in ((HARM, TOLERATE), (HARM, NONE), (SAFE, UNACCEPTABLE), (SAFE, Margin(-0.1, 0.0))):
+    for stakes, line in ((HARM, TOLERATE), (HARM, NONE), (SAFE, UNACCEPTABLE), (SAFE, Line(0.9, 0.0))):
         assert not math.isnan(
-            Bet.opened(stakes).updated(increments(stakes, margin, counted, rate)).log_e(stakes)
+            Bet.opened(stakes).updated(increments(stakes, line, counted, rate)).log_e(stakes)
         )
 
 
@@ -276,19 +270,17 @@ def test_a_canary_without_errors_has_an_interval_open_below() -> None:
 def test_even_odds_need_what_a_simulation_needs() -> None:
     """Half of the canaries at the line are found at about the planned size."""
     rng = np.random.default_rng(5)
-    margin, worse, p_s, n_c, n_s = NONE, Margin(1.0, 0.0), 0.01, 50, 950
-    planned = requests_at_even_odds(margin, worse, p_s, n_c / n_s, math.log(100) + 1.1)
+    line, worse, p_s, n_c, n_s = NONE, 0.02, 0.01, 50, 950
+    planned = requests_at_even_odds(line, worse, p_s, n_c / n_s, math.log(100) + 1.1)
     found = []
     for _ in range(200):
         bet, spent = Bet.opened(HARM), 0
         while bet.log_e(HARM) < math.log(100) and spent < 20 * planned:
-            counted = pair(
-                rng.binomial(n_c * 4, worse.line(p_s)), n_c * 4, rng.binomial(n_s * 4, p_s), n_s * 4
-            )
-            bet, spent = bet.updated(increments(HARM, margin, counted, p_s)), spent + n_c * 4
+            counted = pair(rng.binomial(n_c * 4, worse), n_c * 4, rng.binomial(n_s * 4, p_s), n_s * 4)
+            bet, spent = bet.updated(increments(HARM, line, counted, p_s)), spent + n_c * 4
         found.append(spent)
     assert np.median(found) == pytest.approx(planned, rel=0.25)
 
 
 def test_lines_that_coincide_are_never_told_apart() -> None:
-    assert requests_at_even_odds(TOLERATE, TOLERATE, 0.01, 0.1, 5) == math.inf
+    assert requests_at_even_odds(TOLERATE, TOLERATE.at(0.01), 0.01, 0.1, 5) == math.inf

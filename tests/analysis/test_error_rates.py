@@ -17,11 +17,12 @@ from scipy import stats
 from scipy.special import logsumexp, xlog1py
 
 from analysis import Counts, Metric, Pair, Policy, Proportion, Reading, Status, begin, begin_step, fold
-from analysis.boundaries import HARM, SAFE, Array, Stakes, growth_optimal
-from analysis.metric import Margin
+from analysis.betting import Array, Stakes
+from analysis.boundaries import HARM, SAFE, growth_optimal, rare
+from analysis.metric import Line
 from analysis.sequential import PRIOR_EVENTS, PRIOR_SHARE
 
-NONE, TOLERATE, UNACCEPTABLE = Margin(), Margin(0.05, 0.0002), Margin(0.5, 0.0025)
+NONE, TOLERATE, UNACCEPTABLE = Line(), Line(1.05, 0.0002), Line(1.5, 0.0025)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 Rates = Callable[[int, np.random.Generator], Array]
@@ -56,9 +57,9 @@ class Rollouts:
 
 def run(
     stakes: Stakes,
-    margin: Margin,
+    line: Line,
     rates: Rates,
-    line: Margin,
+    truth: Line,
     *,
     threshold: float,
     share: float = 0.1,
@@ -68,7 +69,7 @@ def run(
     requests: int = 1500,
     reserve: float = 0.0,
 ) -> Rollouts:
-    """Canaries whose rate is `line` of stable's, at a real share that wanders about `share`."""
+    """Canaries whose rate is on `truth`, at a real share that wanders about `share`."""
     rng = np.random.default_rng(seed)
     logs = np.full((runs, 20), math.log1p(-reserve))
     waiting = reserve
@@ -76,17 +77,15 @@ def run(
     crossed, last = np.full(runs, math.inf), np.zeros(runs)
     for look in range(looks):
         p_s = rates(look, rng)
-        p_c = (1 + line.relative) * p_s + line.absolute
+        p_c = truth.rho * p_s + truth.delta
         n_c = np.maximum(rng.binomial(requests, share, runs), 1)
         n_s = requests - n_c
         x_c, x_s = rng.binomial(n_c, p_c), rng.binomial(n_s, p_s)
         if waiting > 0:
             put = min(waiting, reserve / looks)
             logs, waiting = np.logaddexp(logs, math.log(put)), waiting - put
-        r, rate = (n_c / n_s)[:, None], (seen[:, 0] / seen[:, 1])[:, None]
-        u = growth_optimal(stakes.kappas, margin, rate, r)
-        logs = logs + xlog1py(x_c[:, None], u) + xlog1py(x_s[:, None], -(1 + margin.relative) * r * u)
-        logs = logs - margin.absolute * n_c[:, None] * u
+        counts = (count[:, None] for count in (x_c, n_c, x_s, n_s, seen[:, 0] / seen[:, 1]))
+        logs = logs + rare(stakes.kappas, line, *counts)
         seen = seen + np.stack([x_s, n_s], axis=1)
         last = logsumexp(logs + stakes.log_weights, axis=1)
         if waiting > 0:
@@ -116,7 +115,7 @@ def at_most(crossed: Array, rate: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("margin", "rates", "line", "share"),
+    ("line", "rates", "truth", "share"),
     [
         pytest.param(NONE, steady(0.01), NONE, 0.05, id="equal arms, 1 % errors, 5 % of the traffic"),
         pytest.param(NONE, steady(0.001), NONE, 0.5, id="equal arms, 0.1 % errors, half of the traffic"),
@@ -126,9 +125,9 @@ def at_most(crossed: Array, rate: float) -> None:
     ],
 )
 def test_false_rollbacks_stay_below_alpha_at_every_look(
-    margin: Margin, rates: Rates, line: Margin, share: float
+    line: Line, rates: Rates, truth: Line, share: float
 ) -> None:
-    at_most(run(HARM, margin, rates, line, threshold=math.log(20), share=share).crossed, 0.05)
+    at_most(run(HARM, line, rates, truth, threshold=math.log(20), share=share).crossed, 0.05)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +186,7 @@ def test_a_regression_is_found_near_what_is_possible(p_s: float, p_c: float, sha
         HARM,
         NONE,
         steady(p_s),
-        Margin(p_c / p_s - 1, 0.0),
+        Line(p_c / p_s),
         threshold=math.log(20),
         share=share,
         requests=requests,
@@ -198,9 +197,7 @@ def test_a_regression_is_found_near_what_is_possible(p_s: float, p_c: float, sha
 
 def test_default_margins_and_the_reserve_find_a_doubling_within_2_2_limits() -> None:
     limit = wald_limit(0.02, 0.01, 0.1, 0.01)
-    found = run(
-        HARM, TOLERATE, steady(0.01), Margin(1.0, 0.0), threshold=math.log(100), reserve=0.3, runs=400
-    )
+    found = run(HARM, TOLERATE, steady(0.01), Line(2.0), threshold=math.log(100), reserve=0.3, runs=400)
     assert np.median(found.crossed) * 1500 <= 2.2 * limit
 
 

@@ -299,6 +299,23 @@ def test_a_warning_tells_harm_without_causing_it() -> None:
     assert judgement.blamed == ()
 
 
+DETERIORATION = Policy(metrics=(ERRORS, Metric("restarts", Rate("r"), role=Role.DETERIORATION)))
+
+
+def test_deterioration_rolls_back_but_no_step_waits_for_it() -> None:
+    """Restarts hardly ever prove safety; that they got no worse is enough."""
+    crashing = pair(6, 0.25, 0, 2.5)
+    assert judged(DETERIORATION, errors=GOOD).outcome is Outcome.NOT_WORSE
+    assert judged(DETERIORATION, errors=GOOD, restarts=Status.NO_DATA).outcome is Outcome.NOT_WORSE
+    worse = judged(DETERIORATION, errors=GOOD, restarts=crashing)
+    assert (worse.outcome, worse.blamed) == (Outcome.WORSE, ("restarts",))
+    assert DETERIORATION.weights == {"errors": 0.5, "restarts": 0.5}
+    reasons = compatible(DETERIORATION, after(DETERIORATION, errors=COMPATIBLE), second(20), min_requests=500)
+    assert reasons == ()
+    suspicious = after(DETERIORATION, errors=COMPATIBLE, restarts=crashing)
+    assert "restarts" in compatible(DETERIORATION, suspicious, second(20), min_requests=500)[0]
+
+
 COMPATIBLE = pair(8, 700, 62, 6300)
 
 

@@ -6,7 +6,7 @@ from api_manifests import changed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import analysis.metric as judged
+import analysis as judged
 from rollout.api.analysis import ArmsPreset, Direction, Proportion, Role, parse_analysis_template
 from rollout.api.analysisrun import parse_analysis_run
 from rollout.api.errors import InvalidSpec
