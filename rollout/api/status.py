@@ -120,6 +120,13 @@ class Weights(Model):
     """True when the objects' own status confirms it; None where they don't say."""
 
 
+class ServiceNames(Model):
+    """The Services whose selectors are ours, as the spec named them when it could last be served."""
+
+    stable: str
+    canary: str
+
+
 class RunStatus(Model):
     """The AnalysisRun that speaks of this rollout."""
 
@@ -134,6 +141,7 @@ class CanaryStatus(Model):
     desired_weight: int = 0
     """Desired: percent of the pair that the canary may carry; written before it is acted on."""
     weights: Weights | None = None
+    services: ServiceNames | None = None
     current_step_analysis_run_status: RunStatus | None = None
     current_background_analysis_run_status: RunStatus | None = None
 

@@ -131,9 +131,9 @@ def _wanted(rollout: Manifest, spec: RolloutSpec | None, status: RolloutStatus) 
 
 def _traffic(rollout: Manifest, status: RolloutStatus) -> Traffic | None:
     """The Services that the spec names; in a deletion those that were written last, whatever it names now."""
-    told = status.canary.weights
-    if "deletionTimestamp" in rollout["metadata"] and told and told.stable.service_name:
-        return Traffic(told.stable.service_name, told.canary.service_name)
+    written = status.canary.services
+    if "deletionTimestamp" in rollout["metadata"] and written is not None:
+        return Traffic(written.stable, written.canary)
     canary = _at(rollout, "spec", "strategy", "canary")
     stable, other = canary.get("stableService"), canary.get("canaryService")
     return Traffic(str(stable), str(other)) if stable and other else None

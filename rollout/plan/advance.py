@@ -55,7 +55,11 @@ def _begin(facts: Facts, status: RolloutStatus, wanted: Wanted) -> Changes:
         "controller_pause": False,
         "pause_conditions": (),
         "evidence": (),
-        "canary": CanaryStatus(desired_weight=status.canary.desired_weight, weights=status.canary.weights),
+        "canary": CanaryStatus(
+            desired_weight=status.canary.desired_weight,
+            weights=status.canary.weights,
+            services=status.canary.services,
+        ),
         "source": facts.observed.source or status.source,
     }
 

@@ -11,6 +11,7 @@ from rollout.api.status import (
     PauseReason,
     Phase,
     RolloutStatus,
+    ServiceNames,
     Stage,
     Weights,
 )
@@ -29,7 +30,9 @@ def described(facts: Facts, status: RolloutStatus, signal: Signal | None) -> Rol
             "source": status.source or facts.observed.source,
             "controller_pause": bool(status.pause_conditions),
             "step": _step(facts, status) if facts.steps and status.stage in UNDER_WAY else "",
-            "canary": status.canary.model_copy(update={"weights": _weights(facts, status)}),
+            "canary": status.canary.model_copy(
+                update={"weights": _weights(facts, status), "services": _services(facts, status)}
+            ),
             **_evidence(facts, status),
             **_counts(facts, status),
         }
@@ -57,6 +60,13 @@ def leaving(facts: Facts, status: RolloutStatus, message: str) -> RolloutStatus:
 
 def _short(text: str) -> str:
     return text.encode()[:MESSAGE_LIMIT_BYTES].decode(errors="ignore")
+
+
+def _services(facts: Facts, status: RolloutStatus) -> ServiceNames | None:
+    named = facts.observed.traffic
+    if facts.invalid or named is None:
+        return status.canary.services
+    return ServiceNames(stable=named.stable_service, canary=named.canary_service)
 
 
 def _weights(facts: Facts, status: RolloutStatus) -> Weights | None:

@@ -101,12 +101,14 @@ def _needed(facts: Facts, percent: int) -> int:
 def _stable_carries(facts: Facts, status: RolloutStatus) -> bool:
     """Whether stable may get more. One ready pod will do: what a canary loses must go somewhere at once.
 
-    A Service that carries nothing yet must have settled; one that carries is known to the proxy.
+    A Service that carries nothing yet must have settled, unless the other arm serves nobody; one that carries
+    is known to the proxy.
     """
     service = facts.observed.stable_service
     revision = status.stable_rs or status.current_pod_hash
     if service is None:
         return False
     if facts.live == 100:
-        return service.settled and ask.reaches_only(service, revision)
+        due = service.settled or facts.canary_gone(status)
+        return due and ask.reaches_only(service, revision)
     return service.ready_of(revision) > 0
