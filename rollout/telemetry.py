@@ -28,6 +28,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._info = self._gauge("rollout_info", "The running version.", ["version"])
         self._info.labels(__version__).set(1)
+        self._leading = self._gauge("rollout_leading", "1 where the shard is ours.", ["shard"])
         self._desired = self._gauge("rollout_desired_weight", "Percent that the canary may carry.", _ROLLOUT)
         self._observed = self._gauge(
             "rollout_observed_weight", "Percent that the canary carries, read back.", _ROLLOUT
@@ -55,6 +56,10 @@ class Metrics:
             "rollout_git_fetched_timestamp_seconds", "Last fetch that succeeded.", _ROLLOUT
         )
         self._git_errors = self._counter("rollout_git_errors", "Polls that failed.", _ROLLOUT)
+
+    def leading(self, shard: int, *, ours: bool) -> None:
+        """Whether a shard is ours."""
+        self._leading.labels(str(shard)).set(ours)
 
     def status(self, namespace: str, name: str, status: RolloutStatus) -> None:
         """Show a status that was recorded."""

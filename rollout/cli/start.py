@@ -20,7 +20,15 @@ Only = Annotated[
     typer.Option("--namespace", "-n", help="Serve this namespace only; default: all.", show_default=False),
 ]
 ApiGroup = Annotated[str, typer.Option("--api-group", help="Serve Rollouts of this API group.")]
-Shards = Annotated[int, typer.Option("--shards", min=1, help="Share the Rollouts among so many operators.")]
+Shards = Annotated[
+    int | None,
+    typer.Option(
+        "--shards",
+        min=1,
+        help="Spread the Rollouts over so many shards, which several operators share.",
+        show_default=False,
+    ),
+]
 MetricsPort = Annotated[
     int | None,
     typer.Option("--metrics-port", help="For /metrics, /healthz, /readyz; 0: any free.", show_default=False),
@@ -36,7 +44,7 @@ LogFormat = Annotated[
 def operator(
     namespace: Only = None,
     api_group: ApiGroup = GROUP,
-    shards: Shards = 1,
+    shards: Shards = None,
     metrics_port: MetricsPort = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
@@ -46,14 +54,13 @@ def operator(
     """Run the controller. Every other setting is read from ROLLOUT_... in the environment."""
     if api_group != GROUP:
         raise Failure(f"--api-group {api_group} is not supported yet; use {GROUP}", ExitCode.USAGE)
-    if shards != 1:
-        raise Failure("--shards above 1 is not supported yet: run one operator", ExitCode.USAGE)
     from rollout import operator as room  # here: no other command pays for this import
     from rollout import settings
 
     try:
         chosen = settings.read(
             namespace=namespace,
+            shards=shards,
             metrics_port=metrics_port,
             log_level=log_level,
             log_format=log_format,

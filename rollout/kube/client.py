@@ -63,8 +63,9 @@ class Kube:
         seconds: float = 10.0,
         on_request: OnRequest | None = None,
         guard: Guard | None = None,
+        identity: str = "",
     ) -> None:
-        self._transport: Wire = Transport(configuration, seconds, on_request, guard)
+        self._transport: Wire = Transport(configuration, seconds, on_request, guard, identity)
 
     @classmethod
     def over(cls, wire: Wire) -> Self:

@@ -7,7 +7,7 @@
 | `Gone` | 410 | list again |
 | `Unavailable` | 408, 429, 5xx, no answer in time, no connection | wait |
 | `NotLeading` | of a write that was not sent | leave it to who leads now |
-| `Invalid` | 400, 413, 422, 500 of a failed typed apply | somebody mends the manifest |
+| `Invalid` | 400, 413, 422, 500 of a failed typed apply, or of storage that finds it too large | somebody mends the manifest |
 | `Forbidden` | 401, 403 | somebody grants the right that is named |
 | `Owned` | 409 of an apply without force | somebody gives the fields up |
 | `NotServed` | 404 of a kind, 405, 406, 415, 501 | somebody installs what serves it |
@@ -28,6 +28,8 @@ _STRICT = re.compile(r'(?P<what>unknown|duplicate) field "(?P<field>[^"]+)"')
 _TYPED = re.compile(
     r"failed to create typed (?:patch )?object \([^)]*\): \.?(?P<field>\S+?): (?P<what>.+)", re.DOTALL
 )
+_TOO_LARGE = re.compile("etcdserver: request is too large|trying to send message larger than max")
+"""What a real server says of an object that its storage does not take, with the code 500."""
 _NO_WAIT = timedelta(0)
 _LONGEST_WAIT = timedelta(minutes=1)
 
@@ -140,7 +142,7 @@ def refusal(asked: Asked, status: int, body: Any, headers: Mapping[str, str], no
             return Conflict(f"{text} (a test of the patch failed: the object has changed)")
         case 400 | 413 | 422:
             return Invalid(text, _problems(str(told.get("message") or text), causes))
-        case 500 if _TYPED.search(text):
+        case 500 if _TYPED.search(text) or _TOO_LARGE.search(text):
             return Invalid(text, _problems(text, causes))
         case _:
             return Unavailable(text, retry_after(headers, details, now))

@@ -11,7 +11,15 @@ from rollout.api.errors import Stalled
 
 CONNECTIONS = 0
 """No limit: every watch holds one connection; calls at once are bounded by the turns at once."""
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _HOME_CONFIG = Path("~/.kube/config").expanduser()
+
+
+def own_namespace(kubeconfig: str = "") -> str:
+    """The pod's namespace where we act as its ServiceAccount, else nothing."""
+    if kubeconfig or os.environ.get("KUBECONFIG") or "KUBERNETES_SERVICE_HOST" not in os.environ:
+        return ""
+    return _POD_NAMESPACE.read_text().strip() if _POD_NAMESPACE.exists() else ""
 
 
 async def login(kubeconfig: str = "", context: str = "") -> Configuration:

@@ -72,7 +72,10 @@ class Wire(Protocol):
 
 
 class Transport:
-    """Requests as one user; `seconds` bound each but a stream, and `guard` bounds each write."""
+    """Requests as one user; `seconds` bound each but a stream, and `guard` bounds each write.
+
+    `identity` tells two of one user apart in the server's audit log.
+    """
 
     def __init__(
         self,
@@ -80,12 +83,13 @@ class Transport:
         seconds: float,
         on_request: OnRequest | None,
         guard: Guard | None = None,
+        identity: str = "",
     ) -> None:
         self._guard = guard or _unguarded
         own = copy(configuration)
         own.client_session_kwargs = {"request_class": _guarded(self._guard)}
         self._api = ApiClient(own)
-        self._api.user_agent = f"rollout/{__version__}"
+        self._api.user_agent = f"rollout/{__version__}" + (f" ({identity})" if identity else "")
         self._seconds = seconds
         self._on_request = on_request or (lambda _verb, _resource, _status, _seconds: None)
 

@@ -68,6 +68,17 @@ class Observer:
                 raise
             return Seen(rollout, _alone(rollout, reading, str(missing)), {}, {}, {})
 
+    def hear(self, rollout: Manifest, now: datetime) -> None:
+        """Take note of a Rollout that another operator works on: what it claims, and where it lives."""
+        metadata = rollout["metadata"]
+        serves = bool((rollout.get("status") or {}).get("stableRS"))
+        told = (metadata["uid"], int(metadata.get("generation", 0)), serves)
+        name = (metadata["namespace"], metadata["name"])
+        if self.memory.heard.get(name) != told:
+            self.memory.heard[name] = told
+            self._claim(metadata["namespace"], rollout, read(rollout, now))
+            self._caches.follow(metadata["namespace"])
+
     async def _seen(self, rollout: Manifest, reading: Reading, now: datetime) -> Seen:
         namespace = rollout["metadata"]["namespace"]
         around = await self._caches.of(namespace)
@@ -80,7 +91,7 @@ class Observer:
         problems = (
             *reading.problems,
             *references.service_problems(reading, found_services),
-            *references.claimed_twice(reading, namespace, rollout["metadata"]["name"], self.memory.claims),
+            *(await self._claimed_twice(reading, namespace, rollout["metadata"]["name"])),
             *references.route_problems(reading, found_routes),
             *(runs.problems(reading.spec, templates, broken) if reading.spec else ()),
             *(await self._template_problems(rollout, reading, replica_sets)),
@@ -222,6 +233,20 @@ class Observer:
                 }
             ),
         )
+
+    async def _claimed_twice(self, reading: Reading, namespace: str, name: str) -> tuple[Problem, ...]:
+        """Services of an older Rollout, which must be there: nobody tells us of one of another shard that
+        went during a gap in a watch.
+        """
+        claims, ours = self.memory.claims, self.memory.claims[(namespace, name)]
+        found = tuple(references.claimed_twice(reading, namespace, name, claims))
+        if not found:
+            return ()
+        for other, claim in tuple(claims.items()):
+            rival = other[0] == namespace and claim.age < ours.age and claim.services & ours.services
+            if rival and await self._kube.find(kinds.ROLLOUTS, *other) is None:
+                self.memory.forget(other)
+        return tuple(references.claimed_twice(reading, namespace, name, claims))
 
     async def _template_problems(
         self, rollout: Manifest, reading: Reading, replica_sets: tuple[observed.ReplicaSet, ...]

@@ -80,14 +80,19 @@ class Caches:
         Raises:
             Retry, Stalled: what keeps it from being listed (a CRD that is missing, a right that we lack).
         """
+        around = self.follow(namespace)
+        for reflector in around:
+            await reflector.ready(PATIENCE_SECONDS)
+        return around
+
+    def follow(self, namespace: str) -> Neighbourhood:
+        """The same without waiting: it may be empty yet."""
         if namespace not in self._neighbourhoods:
             assert self._tasks is not None, "the caches run before anybody asks"
             found = self._neighbourhood(namespace)
             self._neighbourhoods[namespace] = found
             for reflector in found:
                 self._tasks.create_task(reflector.run())
-        for reflector in self._neighbourhoods[namespace]:
-            await reflector.ready(PATIENCE_SECONDS)
         return self._neighbourhoods[namespace]
 
     @property

@@ -34,6 +34,8 @@ class Memory:
 
     standing: dict[tuple[str, str], tuple[object, datetime]] = field(default_factory=dict)
     claims: dict[Name, Claim] = field(default_factory=dict)
+    heard: dict[Name, tuple[str, int, bool]] = field(default_factory=dict)
+    """What the claims of others were read from: uid, generation, and whether it serves."""
     refused_templates: dict[tuple[str, str], tuple[Problem, ...]] = field(default_factory=dict)
     first_seen: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
 
@@ -57,6 +59,7 @@ class Memory:
 
     def forget(self, name: Name) -> None:
         """A Rollout is gone."""
+        self.heard.pop(name, None)
         claim = self.claims.pop(name, None)
         if claim is not None:
             self.first_seen = {key: value for key, value in self.first_seen.items() if key[0] != claim.uid}

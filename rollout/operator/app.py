@@ -29,8 +29,11 @@ from rollout.measure import Measurer
 from rollout.observe import Observer
 from rollout.observe.caches import Caches
 from rollout.operator import waking
+from rollout.operator.candidate import Candidate, identity
+from rollout.operator.leadership import Told
 from rollout.operator.queue import Key, Queue
 from rollout.operator.sources import Sources
+from rollout.operator.tenure import guard
 from rollout.operator.watching import Watching
 from rollout.reconcile import Reconciler
 from rollout.settings import Settings
@@ -40,6 +43,8 @@ log = logging.getLogger(__name__)
 
 LOCAL_SCHEMES = frozenset({"file", "git", "http"})
 CRD_WAIT_SECONDS = 2.0
+LEAVE_SECONDS = 0.5
+"""How long turns under way are waited for before their shard is given up: others wait too."""
 FORGET_SECONDS = 1.0
 """After the turn that finds a Rollout gone, which still holds its key."""
 
@@ -87,10 +92,25 @@ async def operating(settings: Settings) -> AsyncIterator["Operator"]:
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         configuration = await login(settings.kubeconfig, settings.context)
+        me = identity(settings)
         kube = await stack.enter_async_context(
-            Kube(configuration, seconds=settings.api_timeout.total_seconds(), on_request=metrics.request)
+            Kube(
+                configuration,
+                seconds=settings.api_timeout.total_seconds(),
+                on_request=metrics.request,
+                guard=guard,
+                identity=me,
+            )
         )
-        operator = Operator(kube, settings, metrics, stack)
+        for_leases = await stack.enter_async_context(
+            Kube(
+                configuration,
+                seconds=settings.renew_deadline.total_seconds() / 2,
+                on_request=metrics.request,
+                identity=me,
+            )
+        )
+        operator = Operator(kube, for_leases, me, settings, metrics, stack)
         port = await stack.enter_async_context(
             serving(metrics, operator.alive, operator.ready, settings.metrics_host, settings.metrics_port)
         )
@@ -105,11 +125,22 @@ async def operating(settings: Settings) -> AsyncIterator["Operator"]:
 class Operator:
     """All parts of one operator, wired."""
 
-    def __init__(self, kube: Kube, settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        for_leases: Kube,
+        me: str,
+        settings: Settings,
+        metrics: Metrics,
+        stack: AsyncExitStack,
+    ) -> None:
         self._kube = kube
         self._settings = settings
         self._metrics = metrics
-        self._queue = Queue(self._turn, settings.turns_at_once, _clock, self._lagged)
+        for shard in range(settings.shards):
+            metrics.leading(shard, ours=False)
+        self._candidate = Candidate(for_leases, settings, me, Told(self._gained, self._leaving, self._lost))
+        self._queue = Queue(self._turn, settings.turns_at_once, _clock, self._lagged, self._is_ours)
         self._caches = Caches(kube, settings.watched, self._changed)
         self._sources = Sources(settings)
         stack.callback(self._sources.close)
@@ -119,16 +150,23 @@ class Operator:
         mirrors = Mirrors(Path(directory), _git_policy(settings), threads=settings.git_polls_at_once)
         stack.push_async_callback(mirrors.close)
         observer = Observer(kube, self._caches, settings.min_settle)
-        measurer = Measurer(self._sources.at, settings.measure_lag)
+        measurer = self._measurer = Measurer(self._sources.at, settings.measure_lag)
         self._reconciler = Reconciler(kube, observer, measurer, Executor(kube, measurer, metrics), _clock)
         self._gitops = GitOps(
             kube, mirrors, lambda *name: self._queue.exclusive(Key(waking.ROLLOUT, *name)), metrics, _clock
         )
         self._memory = observer.memory
-        self._waker = waking.Waker(self._queue, self._memory, self._gitops.notebook)
+        self._waker = waking.Waker(
+            self._queue,
+            self._memory,
+            self._gitops.notebook,
+            self._is_ours,
+            lambda rollout: observer.hear(rollout, _clock()),
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._watching: Watching | None = None
         self._kopf: asyncio.Task[None] | None = None
+        self._leading: asyncio.Task[None] | None = None
         self._synced = False
 
     async def start(self) -> None:
@@ -146,9 +184,14 @@ class Operator:
         ready = asyncio.wrap_future(self._watching.ready)
         await asyncio.wait((self._kopf, ready), return_when=asyncio.FIRST_COMPLETED)
         log.info("watching %s", self._settings.watched or "all namespaces")
+        self._leading = asyncio.create_task(self._candidate.run(), name="leadership")
 
     async def stop(self) -> None:
-        """No turn begins any more, then nothing is followed any more."""
+        """No turn begins any more, what is ours is freed, then nothing is followed any more."""
+        if self._leading is not None:
+            self._leading.cancel()
+            await asyncio.gather(self._leading, return_exceptions=True)
+            await self._candidate.resign()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -163,20 +206,22 @@ class Operator:
         Raises:
             Exception: whatever a part failed with.
         """
-        parts = [*self._tasks, *([self._kopf] if self._kopf else [])]
-        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
         for part in done:
             part.result()
 
     def alive(self) -> str:
         """Empty while every part runs."""
-        parts = [*self._tasks, *([self._kopf] if self._kopf else [])]
-        dead = [task.get_name() for task in parts if task.done()]
+        dead = [task.get_name() for task in self._parts if task.done()]
         return f"ended: {', '.join(dead)}" if dead else ""
 
     def ready(self) -> str:
-        """Empty once the caches hold their first lists."""
-        return self.alive() or ("" if self._synced else "the caches are not filled yet")
+        """Empty once the caches hold their first lists, and it leads or could take over."""
+        return self.alive() or (self._candidate.refusal if self._synced else "the caches are not filled yet")
+
+    @property
+    def _parts(self) -> list[asyncio.Task[None]]:
+        return [*self._tasks, *(part for part in (self._kopf, self._leading) if part is not None)]
 
     async def _connection(self) -> kopf.ConnectionInfo:
         configuration = await login(self._settings.kubeconfig, self._settings.context)
@@ -198,7 +243,33 @@ class Operator:
     def _changed(self, change: Change[Any]) -> None:
         self._waker.changed(change)
 
+    def _is_ours(self, key: Key) -> bool:
+        return self._candidate.tenure(key) is not None
+
+    def _gained(self, shard: int) -> None:
+        """Begin with what is written: another leader may have gone on since we last looked."""
+        for each in self._caches.runs.list():
+            self._measurer.forget(each.run.uid)
+        self._memory.standing.clear()
+        self._metrics.leading(shard, ours=True)
+        self._queue.resume(self._candidate.within(shard))
+
+    async def _leaving(self, shard: int) -> None:
+        await self._queue.idle(self._candidate.within(shard), LEAVE_SECONDS)
+
+    def _lost(self, shard: int) -> None:
+        self._metrics.leading(shard, ours=False)
+        for key in self._queue.known(self._candidate.within(shard)):
+            self._metrics.forget(key.namespace, key.name)
+
     async def _turn(self, key: Key) -> datetime | None:
+        tenure = self._candidate.tenure(key)
+        if tenure is None:
+            return None  # it sleeps until it is ours
+        with tenure.at_work():
+            return await self._timed(key)
+
+    async def _timed(self, key: Key) -> datetime | None:
         began = time.monotonic()
         outcome = "failed"
         try:

@@ -8,12 +8,13 @@ decision.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
 from rollout.api.errors import Retry
+from rollout.kube.errors import NotLeading
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,10 @@ class _Slot:
 
 
 class Queue:
-    """Runs `turn` for keys that were woken, at most `at_once` at a time; `clock` tells the turns' time."""
+    """Runs `turn` for keys that were woken, at most `at_once` at a time; `clock` tells the turns' time.
+
+    A key that is not ours is remembered and sleeps until `resume`.
+    """
 
     def __init__(
         self,
@@ -63,8 +67,10 @@ class Queue:
         at_once: int,
         clock: Callable[[], datetime],
         on_lag: OnLag = lambda _key, _seconds: None,
+        is_ours: Callable[[Key], bool] = lambda _key: True,
     ) -> None:
         self._turn = turn
+        self._is_ours = is_ours
         self._clock = clock
         self._at_once = at_once
         self._on_lag = on_lag
@@ -75,9 +81,26 @@ class Queue:
         """Run a turn for `key` as soon as possible."""
         self._enqueue(key, self._slots.setdefault(key, _Slot()), asyncio.get_running_loop().time())
 
+    def resume(self, among: Callable[[Key], bool]) -> None:
+        """Run a turn for every key `among` those that were ever woken: they are ours from now on."""
+        for key in self.known(among):
+            self.wake(key)
+
+    def known(self, among: Callable[[Key], bool]) -> list[Key]:
+        """The keys `among` those that were ever woken."""
+        return [key for key in self._slots if among(key)]
+
+    async def idle(self, among: Callable[[Key], bool], seconds: float) -> None:
+        """Wait until no turn `among` them is under way, at most so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for slot in [slot for key, slot in self._slots.items() if among(key)]:
+                    async with slot.lock:
+                        pass
+
     def _enqueue(self, key: Key, slot: _Slot, due: float) -> None:
         self._disarm(slot)
-        if not slot.queued:
+        if not slot.queued and self._is_ours(key):
             slot.queued, slot.due = True, due
             self._ready.put_nowait(key)
 
@@ -122,6 +145,9 @@ class Queue:
         while True:
             key = await self._ready.get()
             slot = self._slots[key]
+            if not self._is_ours(key):
+                slot.queued = False
+                continue
             if slot.lock.locked():
                 slot.parked = True  # under way elsewhere: it comes back then, without holding a worker
                 continue
@@ -139,6 +165,8 @@ class Queue:
     async def _take_turn(self, key: Key, slot: _Slot) -> None:
         try:
             again = await self._turn(key)
+        except NotLeading as lost:
+            log.info("%s: %s: left to who leads now", key, lost)
         except Retry as error:
             slot.failures += 1
             wait = max(error.after.total_seconds(), self._backoff(slot))

@@ -21,11 +21,17 @@ BACKOFFS = (0.5, 1.0, 1.0, 2.0)
 """Seconds between tries: whoever waits longer hears of an abort so much later."""
 
 
-class Waker:
-    """Puts keys into the queue."""
+IsOurs = Callable[[Key], bool]
+Hear = Callable[[Manifest], None]
 
-    def __init__(self, queue: Queue, memory: Memory, notebook: Notebook) -> None:
+
+class Waker:
+    """Puts keys into the queue; `hear` is told of the Rollouts that are not ours."""
+
+    def __init__(self, queue: Queue, memory: Memory, notebook: Notebook, is_ours: IsOurs, hear: Hear) -> None:
         self._queue = queue
+        self._is_ours = is_ours
+        self._hear = hear
         self._memory = memory
         self._notebook = notebook
 
@@ -44,12 +50,19 @@ class Waker:
         """A Rollout was added, changed or deleted."""
         rollout = _plain(body)
         namespace, name = rollout["metadata"]["namespace"], rollout["metadata"]["name"]
+        key = Key(ROLLOUT, namespace, name)
         if event.get("type") == "DELETED":
             self._notebook.forget(namespace, name)
+            if not self._is_ours(key):
+                self._memory.forget((namespace, name))
+                self._queue.forget(key)
+                return
         else:
+            if not self._is_ours(key):
+                self._hear(rollout)
             for source in self._notebook.hear(rollout):
                 self._queue.wake(Key(GIT_SOURCE, *source))
-        self._rollout(namespace, name)
+        self._queue.wake(key)
 
     def source_event(self, body: Any) -> None:
         """A GitSource was added, changed or deleted."""

@@ -27,7 +27,8 @@ def test_the_version(words: tuple[str, ...]) -> None:
         pytest.param(("frobnicate",), id="no such command"),
         pytest.param(("list", "-o", "xml"), id="no such output"),
         pytest.param(("operator", "--api-group", "argoproj.io"), id="an API group that is not supported yet"),
-        pytest.param(("operator", "--shards", "2"), id="shards are not supported yet"),
+        pytest.param(("operator", "--shards", "0"), id="no shard at all"),
+        pytest.param(("operator", "--shards", "65"), id="more shards than Leases are good for"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(words: tuple[str, ...]) -> None:
