@@ -119,7 +119,8 @@ class PrometheusSource:
             body += chunk
             if len(body) > self._largest:
                 raise QueryRefusedError(
-                    f"the answer is larger than {self._largest // MEBIBYTE} MiB: narrow the selector"
+                    f"the answer is larger than {self._largest // MEBIBYTE} MiB: narrow the selector",
+                    too_much=True,
                 )
             if time.monotonic() > deadline:
                 raise SourceDownError(f"the answer of {self._shown} took too long")
@@ -136,7 +137,8 @@ def parse_answer(status: int, body: bytes, promql: str) -> Mapping[str, Any]:
         answer = {}
     message = str(answer.get("error") or f"HTTP {status}")[:MESSAGE_LENGTH]
     if status in _MEND_THE_QUESTION or answer.get("errorType") in ("bad_data", "execution"):
-        raise QueryRefusedError(f"Prometheus refused {promql}: {message}")
+        too_much = answer.get("errorType") == "execution"
+        raise QueryRefusedError(f"Prometheus refused {promql}: {message}", why=message, too_much=too_much)
     if status != 200 or answer.get("status") != "success":
         raise SourceDownError(f"Prometheus failed: {message}")
     if answer.get("warnings"):

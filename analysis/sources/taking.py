@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from analysis.evidence import Labels, Series
 from analysis.metric import Metric, Proportion, Rate, Slo
@@ -26,7 +26,15 @@ _TARGETS = Selector("", (Matcher("__name__", "=~", literal(f"up|{PROCESS_START}"
 
 
 class QueryRefusedError(Exception):
-    """The source understood and said no, or answered with something else: someone must mend the question."""
+    """The source understood and said no, or answered with something else: someone must mend the question.
+
+    why: in the source's words, without the query. too_much: a question about less might be answered.
+    """
+
+    def __init__(self, text: str, *, why: str = "", too_much: bool = False) -> None:
+        super().__init__(text)
+        self.why = why or text
+        self.too_much = too_much
 
 
 class PartialAnswerError(QueryRefusedError):
@@ -45,6 +53,16 @@ class Source(Protocol):
 
     async def instant(self, expression: str, at: datetime) -> tuple[tuple[Labels, float], ...]:
         """An instant vector."""
+
+
+@runtime_checkable
+class ArmSource(Source, Protocol):
+    """A source that is told the arm apart from the metric, so that it may ask for several arms at once."""
+
+    async def query_arm(
+        self, selector: Selector, arm: tuple[Matcher, ...], at: datetime, span: timedelta
+    ) -> tuple[Series, ...]:
+        """Raw samples in `(at - span, at]` of all series that match the selector and the arm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +128,21 @@ async def _arm(
     source: Source, wanted: Mapping[str, Selector], arm: tuple[Matcher, ...], until: datetime, span: timedelta
 ) -> ArmSamples:
     asked = [*wanted.values(), _TARGETS]
-    answers = await asyncio.gather(*(source.query(str(one.narrowed(*arm)), until, span) for one in asked))
+    answers = await asyncio.gather(*(_query(source, one, arm, until, span) for one in asked))
     targets = answers[-1]
     return ArmSamples(
         series=dict(zip(wanted, answers[:-1], strict=True)),
         up=tuple(one for one in targets if one.labels.get("__name__") == "up"),
         starts=tuple(one for one in targets if one.labels.get("__name__") == PROCESS_START),
     )
+
+
+async def _query(
+    source: Source, selector: Selector, arm: tuple[Matcher, ...], at: datetime, span: timedelta
+) -> tuple[Series, ...]:
+    if isinstance(source, ArmSource):
+        return await source.query_arm(selector, arm, at, span)
+    return await source.query(str(selector.narrowed(*arm)), at, span)
 
 
 async def _doubt(

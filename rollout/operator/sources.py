@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from analysis.evidence import Labels, Series
 from analysis.sources import QueryRefusedError, Source
+from analysis.sources.batching import BatchingSource
 from analysis.sources.prometheus import PrometheusSource
 from rollout.settings import Settings
 
@@ -29,6 +30,7 @@ class Sources:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._open: dict[str, PrometheusSource] = {}
+        self._shared: dict[str, BatchingSource] = {}
 
     def at(self, address: str) -> Source:
         """The source at `address`, or the operator's own where that is empty; it may be a refusing one."""
@@ -39,7 +41,8 @@ class Sources:
         address = address or self._settings.prometheus
         if address not in self._open:
             self._open[address] = PrometheusSource(address, at_once=self._settings.measurements_at_once)
-        return self._open[address]
+            self._shared[address] = BatchingSource(self._open[address])
+        return self._shared[address]
 
     def close(self) -> None:
         """Close all connections."""
