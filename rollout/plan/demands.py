@@ -47,7 +47,7 @@ def _stable_target(facts: Facts, status: RolloutStatus) -> str:
     match status.stage:
         case Stage.INITIAL:
             return status.current_pod_hash
-        case Stage.SWITCHING if facts.canary_gone(status):
+        case Stage.SWITCHING if facts.canary_gone:
             return status.stable_rs
         case Stage.SWITCHING:
             serves_all = status.canary.desired_weight == 100 and facts.in_effect(status)

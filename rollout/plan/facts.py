@@ -69,10 +69,11 @@ class Facts:
         found = self.observed.replica_set(revision)
         return found.available if found else 0
 
-    def canary_gone(self, status: RolloutStatus) -> bool:
-        """Whether the canary Service reaches no ready pod of the revision under way."""
+    @property
+    def canary_gone(self) -> bool:
+        """Whether the canary Service reaches nobody: all its traffic is lost."""
         service = self.observed.canary_service
-        return service is not None and service.ready_of(status.current_pod_hash) == 0
+        return service is not None and service.ready_total == 0
 
     def settled_at(self, status: RolloutStatus, canary_percent: int) -> bool:
         """Whether the recorded weight is `canary_percent`, in effect, and has stood for the settling time."""

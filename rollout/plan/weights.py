@@ -109,6 +109,6 @@ def _stable_carries(facts: Facts, status: RolloutStatus) -> bool:
     if service is None:
         return False
     if facts.live == 100:
-        due = service.settled or facts.canary_gone(status)
+        due = service.settled or facts.canary_gone
         return due and ask.reaches_only(service, revision)
     return service.ready_of(revision) > 0

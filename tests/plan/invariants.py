@@ -80,7 +80,8 @@ def turned(world: World, seen: Observed, actions: list[Action]) -> None:
     revision = kept.stable_rs or kept.current_pod_hash
     if world.deleted_at is not None:
         kept = kept.model_copy(update={"stage": Stage.ROLLING_BACK})
-    known = live < 100 or (stable.settled and stable.hash == revision and stable.serves_only(revision))
+    due = stable.settled or canary.ready_total == 0
+    known = live < 100 or (due and stable.hash == revision and stable.serves_only(revision))
     takes = stable.ready_of(revision) > 0 and known
     if live > seen.status.canary.desired_weight and takes:
         assert lowered, "I3: a foreign raise stays"
@@ -115,7 +116,8 @@ def _weighted(world: World, percent: int, seen: Observed) -> None:
         assert percent < 100 or dead or world.count(canary.hash) >= world.needed, "all traffic needs all pods"
     if percent < live:
         assert stable.ready_total > 0, f"I1: stable gets {100 - percent} % without endpoints"
-        assert live < 100 or stable.settled, "I4: the stable Service has not settled"
+        dead = canary is not None and canary.ready_total == 0
+        assert live < 100 or dead or stable.settled, "I4: the stable Service has not settled"
 
 
 def _selected(world: World, service: str, revision: str | None, seen: Observed) -> None:

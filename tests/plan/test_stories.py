@@ -64,6 +64,22 @@ def test_a_stable_version_that_loses_all_its_pods_leaves_the_traffic_to_the_cana
     assert (world.weight, world.phase) == (50, Phase.PAUSED)
 
 
+def test_a_new_version_that_loses_all_its_pods_while_it_switches_leaves_the_traffic_to_the_old_one() -> None:
+    world = steady(spec(*HALF))
+    world.push("v2")
+    world.run(paused)
+    world.annotate("promote")
+    world.run(lambda world: world.stage is Stage.SWITCHING and world.stable.hash == "v2")
+    world.working["v2"] = 0
+    world.turn()
+    assert (world.stable.hash, world.weight) == ("v1", 100)
+    world.turn()
+    assert (world.stable.hash, world.weight, world.stage) == ("v1", 0, Stage.SWITCHING)
+    del world.working["v2"]
+    world.run(healthy)
+    assert (world.stable.hash, world.status.stable_rs) == ("v2", "v2")
+
+
 def test_where_neither_arm_has_pods_nothing_is_written() -> None:
     world = steady(spec(*HALF))
     world.push("v2")
