@@ -31,6 +31,8 @@ def environment(kubeconfig: Path, home: Path, prometheus: str) -> dict[str, str]
         "ROLLOUT_METRICS_HOST": "127.0.0.1",
         "ROLLOUT_METRICS_PORT": "0",
         "ROLLOUT_PROMETHEUS_ALLOWED": prometheus,
+        # Who is started again here is who was killed here, as a container is in its pod: nobody waits for it.
+        "ROLLOUT_IDENTITY": f"operator@{home}",
     }
 
 

@@ -89,7 +89,7 @@ class Transport:
         own = copy(configuration)
         own.client_session_kwargs = {"request_class": _guarded(self._guard)}
         self._api = ApiClient(own)
-        self._api.user_agent = f"rollout/{__version__}" + (f" ({identity})" if identity else "")
+        self._api.user_agent = f"rollout/{__version__}" + (f" ({quote(identity)})" if identity else "")
         self._seconds = seconds
         self._on_request = on_request or (lambda _verb, _resource, _status, _seconds: None)
 
