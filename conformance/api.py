@@ -194,6 +194,18 @@ class Api:
             if refused.status != 404:
                 raise
 
+    async def may(self, verb: str, group: str, resource: str) -> bool:
+        """Whether we may do something in all namespaces; `resource` may hold a subresource."""
+        name, _, subresource = resource.partition("/")
+        asked = {"verb": verb, "group": group, "resource": name, "subresource": subresource}
+        review = {
+            "apiVersion": ACCESS_REVIEWS.api_version,
+            "kind": ACCESS_REVIEWS.kind,
+            "spec": {"resourceAttributes": asked},
+        }
+        answer = await self.create(ACCESS_REVIEWS, review)
+        return bool(answer["status"]["allowed"])
+
     async def watch(self, resource: Resource, namespace: str, since: str) -> AsyncIterator[Object]:
         """Events after `since`, until the server ends it."""
         query = {"watch": "1", "allowWatchBookmarks": "true", "resourceVersion": since}

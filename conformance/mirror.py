@@ -39,6 +39,8 @@ class Mirror:
     api: Api
     namespace: str
     journal: list[Entry] = field(default_factory=list)
+    changes: int = 0
+    """How often something was told."""
     _objects: dict[str, dict[str, Object]] = field(default_factory=lambda: {r.plural: {} for r in FOLLOWED})
     _event: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -50,13 +52,8 @@ class Mirror:
         """All objects of a kind, by name."""
         return [found for _, found in sorted(self._objects[resource.plural].items())]
 
-    @property
-    def changes(self) -> int:
-        """How many events there were."""
-        return len(self.journal)
-
     async def change(self, since: int) -> None:
-        """Wait until there were more events than `since`."""
+        """Wait until there are more changes than `since`."""
         while self.changes <= since:
             await self._event.wait()
 
@@ -111,6 +108,11 @@ class Mirror:
         held = self._objects[resource.plural]
         held.pop(name, None) if gone else held.__setitem__(name, found)
         self.journal.append(Entry(_version(found), resource.plural, found, gone, time.monotonic()))
+        self.wake()
+
+    def wake(self) -> None:
+        """Let everybody look again."""
+        self.changes += 1
         event, self._event = self._event, asyncio.Event()
         event.set()
 

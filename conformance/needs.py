@@ -102,15 +102,8 @@ async def _refuse_others(client: Api) -> None:
 
 async def _missing_rights(client: Api) -> list[str]:
     async def ask(verb: str, group: str, resource: str) -> str:
-        name, _, subresource = resource.partition("/")
-        asked = {"verb": verb, "group": group, "resource": name, "subresource": subresource}
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": asked},
-        }
-        answer = await client.create(api.ACCESS_REVIEWS, review)
-        return "" if answer["status"]["allowed"] else f"{verb} {resource}{'.' if group else ''}{group}"
+        allowed = await client.may(verb, group, resource)
+        return "" if allowed else f"{verb} {resource}{'.' if group else ''}{group}"
 
     answers = await asyncio.gather(*(ask(*right) for right in RIGHTS))
     return [each for each in answers if each]

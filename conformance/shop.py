@@ -65,14 +65,22 @@ class Shop:
         """The Rollout of a version; further words as `manifests.rollout` takes them."""
         return manifests.rollout(self.template(version), **words)
 
+    def surroundings(self) -> tuple[Object, ...]:
+        """What a Rollout refers to, as it stands in Git."""
+        return (manifests.service(STABLE), manifests.service(CANARY), manifests.route(self.given.parent))
+
+    def act(self, version: str, act: standins.Act) -> None:
+        """Let the scripted pods of a version do something from now on."""
+        self.pods.acts[version] = act
+        self.mirror.wake()
+
     async def apply(self, *objects: Object) -> None:
         """`kubectl apply`."""
         await self.kubectl("apply", "--filename=-", given=yaml.safe_dump_all(objects))
 
     async def healthy(self, version: str = "v1", *more: Object, **words: Any) -> None:
         """The first version of a Rollout stands."""
-        fixed = (manifests.service(STABLE), manifests.service(CANARY), manifests.route(self.given.parent))
-        await self.apply(*fixed, *more, self.rollout(version, **words))
+        await self.apply(*self.surroundings(), *more, self.rollout(version, **words))
         await self.phase("Healthy")
 
     async def judged(self, version: str = "v1", **words: Any) -> None:

@@ -1,0 +1,174 @@
+"""What others do to a Rollout: they edit, delete, misspell and fail."""
+
+import asyncio
+
+from conformance import api
+from conformance.manifests import CANARY, IN_STEPS, NAME, STABLE
+from conformance.needs import Need
+from conformance.prometheus import Mode
+from conformance.shop import Shop
+from conformance.standins import Act
+from conformance.telling import Stage, story
+
+
+@story()
+async def invalid_spec_and_abort(stage: Stage) -> None:
+    """What can't be served is named with path and remedy, and an abort works meanwhile"""
+    async with stage.shop() as shop:
+        await shop.at_a_pause()
+        await _select(shop, CANARY, "something-else")
+        message = await shop.holds("InvalidSpec", "app=something-else")
+        assert "spec.strategy.canary.canaryService" in message, message
+        await shop.annotate("abort")
+        await shop.acknowledged("abort", "Acted")
+        await shop.weighs(0)
+        await _select(shop, CANARY, "shop")
+        await shop.over("InvalidSpec")
+        await shop.stage("Refused")
+        await shop.serving("v1")
+
+
+async def _select(shop: Shop, service: str, app: str) -> None:
+    body = [{"op": "replace", "path": "/spec/selector/app", "value": app}]
+    await shop.patch(api.SERVICES, service, body)
+
+
+@story()
+async def what_is_missing(stage: Stage) -> None:
+    """A first Rollout waits for what it refers to, and goes on by itself"""
+    async with stage.shop() as shop:
+        await shop.apply(shop.rollout())
+        await shop.holds("InvalidSpec", STABLE)
+        await shop.apply(*shop.surroundings())
+        await shop.phase("Healthy")
+
+
+@story()
+async def pods_that_the_server_refuses(stage: Stage) -> None:
+    """A wrong pod template is named by its place, and the stable version is left alone"""
+    async with stage.shop() as shop:
+        await shop.healthy()
+        container = "/spec/template/spec/containers/0"
+        await shop.patch(
+            api.ROLLOUTS,
+            NAME,
+            [
+                {"op": "replace", "path": f"{container}/env/0/value", "value": "v2"},
+                {"op": "add", "path": f"{container}/imagee", "value": "typo"},
+            ],
+        )
+        await shop.holds("InvalidSpec", "spec.template.spec.containers[0].imagee")
+        assert shop.versions == {"v1": 2}, shop.versions
+        await shop.patch(api.ROLLOUTS, NAME, [{"op": "remove", "path": f"{container}/imagee"}])
+        await shop.paused(50)
+        await shop.over("InvalidSpec")
+
+
+@story(Need.METRICS)
+async def metric_outage_holds(stage: Stage) -> None:
+    """Without metrics nothing is promoted and nothing goes back"""
+    async with stage.shop() as shop:
+        await shop.judged(steps=IN_STEPS)
+        stage.prometheus.modes[shop.namespace] = Mode.DOWN
+        await shop.release("v2")
+        await shop.weighs(25)
+        await shop.holds("AnalysisBlind")
+        await asyncio.sleep(5)
+        assert (shop.weight, shop.status["verdict"]) == (25, "Undecided"), shop.sight()
+        del stage.prometheus.modes[shop.namespace]
+        await shop.over("AnalysisBlind")
+        await shop.serving("v2")
+
+
+@story()
+async def foreign_weight(stage: Stage) -> None:
+    """A weight that somebody else writes is undone and told"""
+    async with stage.shop() as shop:
+        await shop.at_a_pause()
+        edits = [
+            {"op": "replace", "path": f"/spec/rules/0/backendRefs/{at}/weight", "value": weight}
+            for at, weight in ((0, 0), (1, 100))
+        ]
+        await shop.patch(api.ROUTES, NAME, edits)
+        await shop.told("WeightDrift")
+        await shop.paused(50)
+        assert shop.weights() == [0, 50, 100, 50], shop.weights()
+
+
+@story()
+async def foreign_selector(stage: Stage) -> None:
+    """A selector that somebody else wipes is restored and told"""
+    async with stage.shop() as shop:
+        await shop.at_a_pause()
+        stable = shop.selected(STABLE)
+        path = "/spec/selector/rollouts-pod-template-hash"
+        await shop.patch(api.SERVICES, STABLE, [{"op": "remove", "path": path}])
+        await shop.told("SelectorDrift", STABLE)
+        await shop.until("the selector to be restored", lambda: shop.selected(STABLE) == stable)
+        await shop.paused(50)
+
+
+@story()
+async def applied_again(stage: Stage) -> None:
+    """The route applied again as it stands in Git does not move the traffic for long"""
+    async with stage.shop() as shop:
+        await shop.at_a_pause()
+        await shop.apply(*shop.surroundings())
+        await shop.paused(50)
+        assert shop.selected(STABLE) != shop.selected(CANARY)
+
+
+@story()
+async def pods_lost(stage: Stage) -> None:
+    """Pods of both versions are deleted, and the step goes on with new ones"""
+    async with stage.shop() as shop:
+        await shop.at_a_pause()
+        before = {pod["metadata"]["uid"] for pod in shop.mirror.every(api.PODS)}
+        await shop.kubectl("delete", "pods", "--selector=app=shop", "--wait=false")
+
+        def new() -> bool:
+            pods = shop.mirror.every(api.PODS)
+            ready = [pod for pod in pods if api.conditions(pod).get("Ready") == "True"]
+            return len(ready) == 3 and not before & {pod["metadata"]["uid"] for pod in pods}
+
+        await shop.until("three new pods", new)
+        status = await shop.paused(50)
+        assert status["currentStepIndex"] == 1, status
+
+
+@story(Need.SCRIPTED)
+async def canary_without_ready_pods(stage: Stage) -> None:
+    """A canary whose pods are not ready gets nothing until they are"""
+    async with stage.shop() as shop:
+        await shop.at_a_pause()
+        shop.act("v2", Act.UNREADY)
+        await shop.weighs(0)
+        shop.act("v2", Act.READY)
+        status = await shop.paused(50)
+        assert status["currentStepIndex"] == 1, status
+
+
+@story(Need.SCRIPTED)
+async def canary_that_crashes(stage: Stage) -> None:
+    """A canary whose pods crash under traffic goes back at once"""
+    async with stage.shop() as shop:
+        await shop.at_a_pause()
+        shop.act("v2", Act.CRASH)
+        await shop.weighs(0)
+        status = await shop.phase("Degraded")
+        assert status["verdict"] == "RolledBack", status
+        await shop.told("CanaryPodsFailed")
+        await shop.serving("v1")
+
+
+@story(Need.SCRIPTED)
+async def canary_that_never_gets_ready(stage: Stage) -> None:
+    """A canary that never gets ready never gets traffic, and is given up at the deadline"""
+    async with stage.shop() as shop:
+        await shop.healthy(progressDeadlineSeconds=3, progressDeadlineAbort=True)
+        shop.act("v2", Act.UNREADY)
+        await shop.release("v2")
+        status = await shop.phase("Degraded")
+        assert status["verdict"] == "RolledBack", status
+        await shop.serving("v1")
+        assert shop.weights() == [0], shop.weights()
