@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
+from semantic_version import NpmSpec
 
 from rollout.api.base import Duration, Manifest, Model
 from rollout.api.meta import ObjectCondition, ObjectMeta
@@ -15,13 +16,31 @@ from rollout.api.unsupported import GIT_SOURCE
 
 URL_PATTERN = r"^(https?|ssh|git|file)://[^ ]+$"
 BRANCH_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$"
+REF_PATTERN = r"^refs/[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$"
+COMMIT_PATTERN = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
+
+
+def _is_range(text: str) -> str:
+    try:
+        NpmSpec(text)
+    except ValueError:
+        raise ValueError("is not a range of versions: write for example >=1.0.0 <2.0.0, or 1.x") from None
+    return text
 
 
 class Ref(Model):
-    """Which commit is wanted."""
+    """Which commit is wanted: commit, name, semver, tag, branch; the first that is given decides."""
 
     branch: Annotated[str, Field(pattern=BRANCH_PATTERN)] | None = None
     """The branch to follow. Default: the repository's own default branch."""
+    tag: Annotated[str, Field(pattern=BRANCH_PATTERN)] | None = None
+    """A tag; followed if it is moved. Goes before `branch`."""
+    semver: Annotated[str, Field(max_length=200), AfterValidator(_is_range)] | None = None
+    """The highest version of the tags in this range, such as `>=1.0.0 <2.0.0` or `1.x`. Goes before `tag`."""
+    name: Annotated[str, Field(pattern=REF_PATTERN)] | None = None
+    """Any ref by its full name, such as refs/pull/420/head. Goes before `semver`."""
+    commit: Annotated[str, Field(pattern=COMMIT_PATTERN)] | None = None
+    """A commit by its full id. Goes before all others."""
 
 
 class SecretRef(Model):
@@ -85,6 +104,8 @@ class GitSourceSpec(Model):
     """How often to look."""
     secret_ref: SecretRef | None = None
     """The Secret with token, or username and password, or bearerToken, or identity and known_hosts."""
+    suspend: bool = False
+    """Whether nothing is read and nothing applied until this is false again."""
     write_back: WriteBack = WriteBack()
     """What goes back to Git. Default: notes."""
 

@@ -111,10 +111,7 @@ ANALYSIS_RUN: tuple[Unsupported, ...] = (
     *_METRICS,
 )
 
-_REF = "follow a branch by ref.branch"
-
 GIT_SOURCE: tuple[Unsupported, ...] = (
-    *_below("spec.ref", _REF, commit="string", tag="string", semver="string", name="string"),
     Unsupported("spec.timeout", "any"),
     Unsupported("spec.verify"),
     Unsupported("spec.serviceAccountName", "string", "objects are applied with the operator's own rights"),
@@ -128,7 +125,6 @@ GIT_SOURCE: tuple[Unsupported, ...] = (
     Unsupported("spec.onInvalid", "string", "a bad file refuses its revision as a whole"),
     Unsupported("spec.deletionPolicy", "string", "objects stay when their GitSource goes"),
     Unsupported("spec.allowHistoryRewrite", "boolean"),
-    Unsupported("spec.suspend", "boolean", "delete the GitSource: what it applied stays"),
     Unsupported("spec.decryption"),
     Unsupported("spec.images", "array"),
     Unsupported("spec.webhook"),

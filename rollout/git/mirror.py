@@ -1,4 +1,4 @@
-"""What is asked of Git: the tip of a branch, the manifests at a revision, and the note on a commit.
+"""What is asked of Git: the commit that a ref means, the manifests at a revision, and the note on a commit.
 
 A mirror belongs to one (URL, owner of the credential): two tenants never read each other's objects. Calls on
 one mirror wait for one another; mirrors share a bounded pool of threads. A cancelled call kills its git.
@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from rollout.api.errors import Retry, Stalled
-from rollout.git import notebook, tree
+from rollout.api.gitsource import Ref
+from rollout.git import notebook, refs, tree
 from rollout.git.clone import Clone, Counts
 from rollout.git.credential import Credential
 from rollout.git.environment import GitPolicy
 from rollout.git.notes import NOTES_REF
+from rollout.git.refs import Tip
 from rollout.git.remote import check_branch, check_path, check_sha, parse_url
 from rollout.git.repository import Repository
 from rollout.git.revision import Blob, Revision
@@ -26,6 +28,7 @@ from rollout.git.tree import TreeLimits
 __all__ = ["GitPolicy", "Mirror", "Mirrors", "TreeLimits"]
 
 _T = TypeVar("_T")
+DEFAULT_BRANCH = Ref()
 
 
 class Mirrors:
@@ -95,9 +98,12 @@ class Mirror:
         """What it has done so far."""
         return self._clone.counts
 
-    async def poll(self, branch: str = "") -> Revision:
-        """Ask the server for the tip of a branch (default: its HEAD), and fetch it if it moved."""
-        return await self._in_thread(lambda: self._poll(branch))
+    async def poll(self, ref: Ref = DEFAULT_BRANCH) -> Revision:
+        """Ask the server which commit a ref means now (default: its HEAD), and fetch it if it moved.
+
+        A commit that is named by its id is asked for once.
+        """
+        return await self._in_thread(lambda: self._poll(ref))
 
     async def read(self, revision: Revision, path: str = "") -> tuple[Blob, ...]:
         """The YAML and JSON files under a path at a polled revision; only contents not read before are read.
@@ -167,41 +173,40 @@ class Mirror:
 
     # In the thread from here on.
 
-    def _poll(self, branch: str) -> Revision:
-        name, sha = self._tip(branch)
+    def _poll(self, ref: Ref) -> Revision:
+        tip = self._tip(ref)
         self.counts.polls += 1
         self._drop_what_is_void()
-        known = self._tips.get(name)
-        if known is not None and known.sha == sha:
+        known = self._tips.get(tip.tracking)
+        if known is not None and known.sha == tip.sha:
             return known
-        self._fetch(name, sha)
-        fetched = self._clone.newest(name, _tracking(name))
+        self._fetch(tip)
+        fetched = self._clone.newest(tip.label, tip.tracking)
         assert fetched is not None, "a ref has a newest commit: itself"
-        self._tips[name] = fetched
+        self._tips[tip.tracking] = fetched
         return fetched
 
-    def _tip(self, branch: str) -> tuple[str, str]:
-        """Name and commit of a branch on the server."""
-        wanted = f"refs/heads/{check_branch(branch)}" if branch else "HEAD"
-        refs, links = self._clone.refs(wanted)
-        if wanted not in refs:
-            what = (
-                f"branch {branch!r} does not exist" if branch else "the repository has no HEAD: is it empty?"
-            )
-            raise Stalled("BranchNotFound", f"{what}; push the branch or change spec.ref.branch")
-        if branch:
-            return branch, refs[wanted]
-        if not links.get("HEAD", "").startswith("refs/heads/"):
-            raise Stalled("BranchNotFound", "the remote's HEAD is on no branch: set spec.ref.branch")
-        return check_branch(links["HEAD"].removeprefix("refs/heads/")), refs["HEAD"]
+    def _tip(self, ref: Ref) -> Tip:
+        """The commit that is meant, as the server has it now."""
+        wanted = refs.asked(ref)
+        offered, links = self._clone.refs(*wanted) if wanted else ({}, {})
+        tip = refs.chosen(ref, offered, links)
+        check_sha(tip.sha)
+        if tip.ref.startswith("refs/heads/"):
+            check_branch(tip.label)
+        return tip
 
-    def _fetch(self, branch: str, sha: str) -> None:
-        """Bring a branch; only a branch's first, unknown commit is fetched without its history.
+    def _fetch(self, tip: Tip) -> None:
+        """Bring a tip; only a ref's first, unknown commit is fetched without its history.
 
         Depth 1 on a commit the mirror holds would cut the history of the branches that contain it.
         """
-        first = not self._clone.has(_tracking(branch)) and not self._clone.has(sha)
-        self._clone.fetch(f"+refs/heads/{branch}:{_tracking(branch)}", shallow=first)
+        held = self._clone.has(tip.sha)
+        if not tip.ref and held:
+            self._clone.local("update-ref", tip.tracking, tip.sha)
+            return
+        first = not self._clone.has(tip.tracking) and not held
+        self._clone.fetch(tip.refspec, shallow=first)
 
     def _rewritten(self, old: str, new: str) -> bool:
         if old == new or not self._clone.has(old) or not self._clone.has(new):
@@ -245,7 +250,3 @@ class Mirror:
             self._generation = self._clone.generation
             self._tips.clear()
             self._readings.clear()
-
-
-def _tracking(branch: str) -> str:
-    return f"refs/remotes/origin/{branch}"

@@ -138,6 +138,11 @@ _COMPLAINTS: tuple[tuple[str, str, str], ...] = (
         "check spec.url, and that the credential may read this repository",
     ),
     (
+        r"not our ref|unadvertised object",
+        "CommitNotFound",
+        "the server does not give out this commit: push it, or change spec.ref.commit",
+    ),
+    (
         r"SSL certificate problem|certificate verification failed|error setting certificate",
         "CertificateRefused",
         "the Secret's ca.crt must hold the authority of the server's certificate, as PEM",

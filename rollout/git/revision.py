@@ -6,9 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A commit as the tip of a branch, or on it."""
+    """A commit as the tip of a branch or tag, or on it."""
 
     branch: str
+    """What the source follows, as people call it; empty for a bare commit."""
     sha: str
     """40 hex digits, or 64 in a SHA-256 repository."""
     subject: str
@@ -16,13 +17,14 @@ class Revision:
     committed_at: datetime
 
     def __str__(self) -> str:
-        """Render as Flux does: `main@sha1:<40 hex digits>`."""
-        return f"{self.branch}@{'sha1' if len(self.sha) == 40 else 'sha256'}:{self.sha}"
+        """Render as Flux does: `main@sha1:<40 hex digits>`; without a branch `sha1:<40 hex digits>`."""
+        digest = f"{'sha1' if len(self.sha) == 40 else 'sha256'}:{self.sha}"
+        return f"{self.branch}@{digest}" if self.branch else digest
 
     @property
     def short(self) -> str:
         """For columns: `main@1a2b3c4`."""
-        return f"{self.branch}@{self.sha[:7]}"
+        return f"{self.branch}@{self.sha[:7]}" if self.branch else self.sha[:7]
 
 
 @dataclass(frozen=True, slots=True)

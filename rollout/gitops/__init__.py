@@ -20,7 +20,7 @@ from rollout.git.manifests import Parser, apply_order
 from rollout.git.mirror import Mirror, Mirrors
 from rollout.git.revision import Revision
 from rollout.gitops.applying import Applier, Exclusive, Source
-from rollout.gitops.conditions import REQUESTED_AT, Outcome, after
+from rollout.gitops.conditions import Outcome, after, requested_at
 from rollout.gitops.notes import Notebook
 from rollout.kube import kinds
 from rollout.kube.client import Kube
@@ -77,6 +77,8 @@ class GitOps:
         except InvalidSpec as invalid:
             await self._record(live, status, Outcome.refused("InvalidSpec", str(invalid)), now)
             return None
+        if source.spec.suspend:
+            return None
         outcome = await self._pull(source, live, status, now)
         self._metrics.git(namespace, name, None if outcome.fetch_failed else now)
         await self._record(live, status, outcome, now)
@@ -88,7 +90,7 @@ class GitOps:
     ) -> Outcome:
         try:
             mirror = await self._mirror(source)
-            revision = await mirror.poll(source.spec.ref.branch or "")
+            revision = await mirror.poll(source.spec.ref)
         except Stalled as stalled:
             return Outcome.failed_fetch(stalled.reason, str(stalled), stalls=True)
         except Retry as retry:
@@ -179,9 +181,8 @@ def _status(live: Manifest) -> GitSourceStatus:
 
 
 def _is_applied(source: GitSource, live: Manifest, status: GitSourceStatus, revision: Revision) -> bool:
-    requested = (live["metadata"].get("annotations") or {}).get(REQUESTED_AT, "")
     return (
         status.last_applied_revision == str(revision)
         and status.observed_generation == source.metadata.generation
-        and requested == status.last_handled_reconcile_at
+        and requested_at(live) == status.last_handled_reconcile_at
     )

@@ -9,7 +9,8 @@ from rollout.api.gitsource import AppliedRevision, GitSourceStatus
 from rollout.api.meta import ObjectCondition
 from rollout.git.revision import Revision
 
-REQUESTED_AT = "progressive.delivery/requestedAt"
+REQUESTED_AT = ("progressive.delivery/requestedAt", "reconcile.fluxcd.io/requestedAt")
+"""Ours, and the one that people know from Flux."""
 HISTORY_LIMIT = 10
 MESSAGE_LIMIT = 1024
 
@@ -64,9 +65,15 @@ class Outcome:
         return self.read or not self.ready
 
 
+def requested_at(live: Manifest) -> str:
+    """What was asked for by hand; a value that was not handled yet asks for a turn."""
+    annotations = live["metadata"].get("annotations") or {}
+    return " ".join(annotations[key] for key in REQUESTED_AT if annotations.get(key))
+
+
 def after(status: GitSourceStatus, outcome: Outcome, live: Manifest, now: datetime) -> GitSourceStatus:
     """The status after `outcome`; equal to `status` where it says nothing new."""
-    requested = (live["metadata"].get("annotations") or {}).get(REQUESTED_AT, "")
+    requested = requested_at(live)
     revision = str(outcome.revision) if outcome.revision else status.last_attempted_revision
     message = _standing(status, outcome) if outcome.ready and not outcome.read else outcome.message
     conditions = tuple(

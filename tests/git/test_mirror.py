@@ -7,6 +7,7 @@ import pytest
 from conftest import Upstream
 
 from rollout.api.errors import Retry, Stalled
+from rollout.api.gitsource import Ref
 from rollout.git.mirror import Mirrors
 
 
@@ -28,8 +29,8 @@ async def test_a_poll_says_branch_commit_subject_and_author(
 async def test_an_unchanged_remote_costs_no_fetch(mirrors: Mirrors, upstream: Upstream, url: str) -> None:
     upstream.commit({"a.yaml": "a: 1\n"})
     mirror = mirrors.of(url, "shop/git")
-    first = await mirror.poll("main")
-    assert [await mirror.poll("main") for _ in range(3)] == [first] * 3
+    first = await mirror.poll(Ref(branch="main"))
+    assert [await mirror.poll(Ref(branch="main")) for _ in range(3)] == [first] * 3
     assert (mirror.counts.polls, mirror.counts.fetches) == (4, 1)
 
 
@@ -55,7 +56,7 @@ async def test_two_branches_are_two_environments_in_one_mirror(mirrors: Mirrors,
     upstream.push("production")
     staging = upstream.commit({"a.yaml": "a: 2\n"}, branch="main")
     mirror = mirrors.of(upstream.url, "shop/git")
-    main, production = await mirror.poll("main"), await mirror.poll("production")
+    main, production = await mirror.poll(Ref(branch="main")), await mirror.poll(Ref(branch="production"))
     assert main.sha == staging
     assert [(await mirror.read(revision))[0].data for revision in (main, production)] == [
         b"a: 2\n",
@@ -68,12 +69,12 @@ async def test_a_branch_that_lags_behind_does_not_cut_the_history_of_the_one_ahe
 ) -> None:
     mirror = mirrors.of(upstream.url, "shop/git")
     first = upstream.commit({"a.yaml": "a: 1\n"})
-    await mirror.poll("main")
+    await mirror.poll(Ref(branch="main"))
     upstream.commit({"a.yaml": "a: 2\n"})
     upstream.push("production")
     last = upstream.commit({"a.yaml": "a: 3\n"})
-    await mirror.poll("main")
-    await mirror.poll("production")
+    await mirror.poll(Ref(branch="main"))
+    await mirror.poll(Ref(branch="production"))
     assert not await mirror.rewritten(first, last)
 
 
@@ -144,10 +145,10 @@ async def test_a_branch_that_does_not_exist_stalls_until_it_is_pushed(
     upstream.commit({"a.yaml": "a: 1\n"})
     mirror = mirrors.of(upstream.url, "shop/git")
     with pytest.raises(Stalled, match="'production' does not exist") as refusal:
-        await mirror.poll("production")
+        await mirror.poll(Ref(branch="production"))
     assert refusal.value.reason == "BranchNotFound"
     upstream.push("production")
-    assert (await mirror.poll("production")).branch == "production"
+    assert (await mirror.poll(Ref(branch="production"))).branch == "production"
 
 
 async def test_a_branch_is_not_mistaken_for_one_whose_name_ends_alike(
@@ -155,7 +156,7 @@ async def test_a_branch_is_not_mistaken_for_one_whose_name_ends_alike(
 ) -> None:
     upstream.commit({"a.yaml": "a: 1\n"}, branch="team/production")
     with pytest.raises(Stalled, match="does not exist"):
-        await mirrors.of(upstream.url, "shop/git").poll("production")
+        await mirrors.of(upstream.url, "shop/git").poll(Ref(branch="production"))
 
 
 async def test_an_empty_repository_says_so(mirrors: Mirrors, upstream: Upstream) -> None:

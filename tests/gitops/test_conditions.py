@@ -6,7 +6,7 @@ import pytest
 
 from rollout.api.gitsource import GitSourceStatus
 from rollout.git.revision import Revision
-from rollout.gitops.conditions import REQUESTED_AT, Outcome, after
+from rollout.gitops.conditions import REQUESTED_AT, Outcome, after, requested_at
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -54,5 +54,18 @@ def test_a_failed_fetch_keeps_what_is_applied_and_the_next_poll_clears_it() -> N
     ],
 )
 def test_requested_at(outcome: Outcome, handled: str) -> None:
-    live = {"metadata": {**LIVE["metadata"], "annotations": {REQUESTED_AT: "now!"}}}
+    live = {"metadata": {**LIVE["metadata"], "annotations": {REQUESTED_AT[0]: "now!"}}}
     assert after(GitSourceStatus(), outcome, live, NOW).last_handled_reconcile_at == handled
+
+
+@pytest.mark.parametrize(
+    ("annotations", "requested"),
+    [
+        pytest.param({}, "", id="nobody asked"),
+        pytest.param({"progressive.delivery/requestedAt": "1"}, "1", id="by our key"),
+        pytest.param({"reconcile.fluxcd.io/requestedAt": "2"}, "2", id="by the key that Flux's tools write"),
+        pytest.param(dict.fromkeys(REQUESTED_AT, "3"), "3 3", id="either of the two asks anew"),
+    ],
+)
+def test_a_turn_is_asked_for_by_hand(annotations: dict[str, str], requested: str) -> None:
+    assert requested_at({"metadata": {"annotations": annotations}}) == requested

@@ -241,6 +241,48 @@ async def test_a_promotion_is_noted_on_the_commit_that_brought_it(home: Home) ->
     assert '"shop:v2"' in note
 
 
+async def test_a_suspended_source_applies_nothing_until_it_is_not(home: Home) -> None:
+    url = home.repository.url
+    await home.shop.apply(git_source(url, suspend=True))
+    beside = {
+        **git_source(url),
+        "metadata": {"name": "beside"},
+        "spec": {"url": url, "interval": "1s", "path": "beside"},
+    }
+    await home.shop.apply(beside)
+    for value in ("1", "2"):
+        await home.repository.commit(
+            value,
+            {
+                "beside/it.yaml": text(config_map("beside", value)),
+                "deploy/it.yaml": text(config_map("it", value)),
+            },
+        )
+
+        async def reached(value: str = value) -> bool:
+            return await _value(home.shop, "beside") == value
+
+        await until("the source beside it to apply the commit", reached)
+    assert await _value(home.shop, "it") == ""
+    await home.shop.apply(git_source(url, suspend=False))
+
+    async def caught_up() -> bool:
+        return await _value(home.shop, "it") == "2"
+
+    await until("the newest commit to be applied", caught_up)
+
+
+def config_map(name: str, value: str) -> Manifest:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": value}}
+
+
+async def _value(shop: Shop, name: str) -> str:
+    try:
+        return str((await shop.get(CONFIG_MAPS, name))["data"]["value"])
+    except ApiError:
+        return ""
+
+
 async def test_scenario_11_a_newer_commit_takes_the_place_of_a_canary(home: Home) -> None:
     v2 = await home.push("v2", manifests.rollout("shop:v2"))
     await home.shop.paused(50)
