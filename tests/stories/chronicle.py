@@ -27,13 +27,16 @@ WATCHED = (ROLLOUTS, ROUTES, SERVICES, REPLICA_SETS, ENDPOINT_SLICES, PODS, RUNS
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One object as it stood after one write; `at` is the monotonic time at which it was seen."""
+    """One object as it stood after one write; `at` is the monotonic time at which it was seen, `ours` whether
+    the operator may have written it.
+    """
 
     version: int
     kind: str
     object: Manifest
     gone: bool = False
     at: float = 0.0
+    ours: bool = True
 
 
 @dataclass(slots=True)
@@ -81,7 +84,7 @@ class Chronicle:
         return [
             f"{words} (at resourceVersion {entry.version})"
             for entry in sorted(self.entries, key=lambda each: each.version)
-            for words in list(world.becomes(entry))
+            for words in world.becomes(entry)
             if entry.version > self.began
         ]
 
@@ -127,16 +130,22 @@ class World:
     pods: dict[str, int] = field(default_factory=dict)
     """Pods that a ReplicaSet shall have, by revision."""
     last_traffic: dict[str, float] = field(default_factory=dict)
+    meddled: set[str] = field(default_factory=set)
+    """Services whose selector somebody else wrote last: it may be restored at any weight."""
 
-    def becomes(self, entry: Entry) -> Iterator[str]:
-        """Take one write in; what it breaks."""
+    def becomes(self, entry: Entry) -> list[str]:
+        """Take one write in; what it breaks: a foreign one breaks nothing that is ours to keep."""
+        found = list(self._becomes(entry))
+        return found if entry.ours else []
+
+    def _becomes(self, entry: Entry) -> Iterator[str]:
         match entry.kind:
             case ROLLOUTS.plural if entry.object["metadata"]["name"] == manifests.NAME:
                 self._recorded(entry.object)
             case ROUTES.plural if not entry.gone:
                 yield from self._routed(percent(entry.object), entry.at)
             case SERVICES.plural if not entry.gone:
-                yield from self._selected(entry.object, entry.at)
+                yield from self._selected(entry.object, entry.at, ours=entry.ours)
             case ENDPOINT_SLICES.plural:
                 self._reached(entry)
             case REPLICA_SETS.plural:
@@ -167,13 +176,15 @@ class World:
         self.weight = weight
         self._mark(at)
 
-    def _selected(self, service: Manifest, at: float) -> Iterator[str]:
+    def _selected(self, service: Manifest, at: float, *, ours: bool) -> Iterator[str]:
         name = service["metadata"]["name"]
         revision = (service["spec"].get("selector") or {}).get(HASH, "")
         before = self.selectors.get(name, "")
         carries = {STABLE: 100 - self.weight, CANARY: self.weight}.get(name, 0)
-        if before and before != revision and carries:
+        if before and before != revision and carries and name not in self.meddled:
             yield f"I4: {name} turns from {before} to {revision or 'all pods'} while it carries {carries} %"
+        if before != revision:
+            (self.meddled.discard if ours else self.meddled.add)(name)
         self._mark(at)
         self.selectors[name] = revision
 

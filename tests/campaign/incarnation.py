@@ -1,0 +1,93 @@
+"""One operator of the campaign: the parts of the real one, wired to a cluster in memory."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from rollout.api.base import Manifest
+from rollout.api.errors import Stalled
+from rollout.execute import Executor
+from rollout.gitops.notes import Notebook
+from rollout.kube import kinds
+from rollout.kube.client import Kube
+from rollout.kube.reflector import Change, Reflector
+from rollout.measure import Measurer
+from rollout.observe import Observer
+from rollout.observe.caches import Caches
+from rollout.operator.queue import Key, Queue
+from rollout.operator.waking import Waker
+from rollout.reconcile import Reconciler
+from rollout.sandbox import clock
+from rollout.settings import Settings
+from rollout.telemetry import Metrics
+
+from .prometheus import Prometheus
+from .wire import Wire
+
+log = logging.getLogger(__name__)
+METRICS = Metrics()
+"""Of all operators of this process: nobody reads them."""
+STALLED = timedelta(seconds=5)
+
+
+class Incarnation:
+    """An operator from its start until it is stopped or killed.
+
+    Its turns are those of `rollout.operator.app`; a cache of the Rollouts wakes it where there kopf does. It
+    never asks for a Lease: two of them that both believe to lead is the harder case.
+    """
+
+    def __init__(self, wire: Wire, source: Prometheus) -> None:
+        settings = Settings()
+        self.wire = wire
+        kube = Kube.over(wire)
+        self._resync = settings.resync
+        self._queue = Queue(self._turn, settings.turns_at_once, clock.now)
+        self._caches = Caches(kube, settings.watched, self._changed)
+        self._rollouts: Reflector[Manifest] = Reflector(kube, kinds.ROLLOUTS, dict, on_change=self._told)
+        observer = Observer(kube, self._caches, settings.min_settle)
+        measurer = Measurer(lambda _address: source, settings.measure_lag)
+        executor = Executor(kube, measurer, METRICS)
+        self._reconciler = Reconciler(kube, observer, measurer, executor, clock.now)
+        self._waker = Waker(
+            self._queue,
+            observer.memory,
+            Notebook(),
+            is_ours=lambda _key: True,
+            hear=lambda rollout: observer.hear(rollout, clock.now()),
+        )
+        self.failures: list[str] = []
+        """Errors of turns that are no answer to anything: defects."""
+
+    def start(self) -> asyncio.Task[None]:
+        """Begin to work; the task ends when it is killed."""
+        task = asyncio.create_task(self._run(), name="operator")
+        self.wire.on_death = task.cancel
+        return task
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self._caches.run())
+            await self._caches.synced()
+            parts.create_task(self._rollouts.run())
+            parts.create_task(self._queue.run())
+
+    def _changed(self, change: Change[object]) -> None:
+        self._waker.changed(change)
+
+    def _told(self, change: Change[Manifest]) -> None:
+        kind = "DELETED" if change.after is None else "MODIFIED"
+        self._waker.rollout_event({"type": kind}, change.after or change.before)
+
+    async def _turn(self, key: Key) -> datetime | None:
+        try:
+            again = await self._reconciler.turn(key.namespace, key.name)
+        except Stalled as stalled:
+            log.warning("%s: %s: %s", key, stalled.reason, stalled)
+            return clock.now() + STALLED
+        latest = clock.now() + self._resync
+        return latest if again is None else min(again, latest)
+
+
+Born = Callable[[], Incarnation]

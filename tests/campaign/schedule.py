@@ -1,0 +1,195 @@
+"""One schedule: a story, what goes wrong in it, and whether it ended as if nothing had."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from manifests import Manifest
+
+from . import stories
+from .checks import Checks
+from .cluster import Cluster, seeded
+from .faults import Fault, Kind
+from .loop import Standstill, play
+from .scene import Never, Scene
+from .stories import BY_NAME, FIRST, Story
+from .weather import Weather
+
+FAULTY_S = 120.0
+"""For how long after the change things go wrong; later the weather is fine."""
+SETTLES_S = 3600.0
+REST_S = 30.0
+QUIET_S = 120.0
+WORLDLY = {
+    Kind.POD_GONE,
+    Kind.CANARY_GONE,
+    Kind.STABLE_GONE,
+    Kind.FOREIGN_WEIGHT,
+    Kind.FOREIGN_SELECTOR,
+    Kind.SLOW_PODS,
+}
+"""What changes the very way that the weights take."""
+FALSIFIES = {Kind.METRICS, Kind.RESETS}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What is to be played; `seed` is for all that is drawn meanwhile."""
+
+    story: str
+    faults: tuple[Fault, ...] = ()
+    seed: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is written down."""
+        return {"story": self.story, "seed": self.seed, "faults": [each.as_json() for each in self.faults]}
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Self:
+        """As it was written down."""
+        return cls(told["story"], tuple(map(Fault.from_json, told["faults"])), told["seed"])
+
+    def __str__(self) -> str:
+        return f"{self.story}, seed {self.seed}: " + ("; ".join(map(str, self.faults)) or "no faults")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of it. `violations` is empty where all was well."""
+
+    schedule: Schedule
+    violations: list[str] = field(default_factory=list)
+    struck: list[str] = field(default_factory=list)
+    requests: int = 0
+    writes: int = 0
+    sites: dict[str, int] = field(default_factory=dict)
+    virtual_s: float = 0.0
+    cpu_s: float = 0.0
+    history: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the record."""
+        return {
+            **self.schedule.as_json(),
+            "violations": self.violations,
+            "struck": self.struck,
+            "writes": self.writes,
+            "virtualSeconds": round(self.virtual_s, 1),
+            "cpuSeconds": round(self.cpu_s, 3),
+        }
+
+
+class Stage:
+    """Plays schedules, one after the other; made once a process."""
+
+    def __init__(self) -> None:
+        self._empty = play(Cluster.made())
+        self._standing: tuple[Any, float] | None = None
+
+    def run(self, schedule: Schedule, *, calls: list[str] | None = None) -> Outcome:
+        """Play one."""
+        story = BY_NAME[schedule.story]
+        outcome = Outcome(schedule)
+        began = time.process_time()
+        self._empty.reset()
+        with seeded(schedule.seed):
+            try:
+                play(_played(self._empty, story, outcome, calls))
+            except Standstill as standstill:
+                outcome.violations.append(f"it stands still: {standstill}")
+        outcome.cpu_s = time.process_time() - began
+        return outcome
+
+
+async def _played(cluster: Cluster, story: Story, outcome: Outcome, calls: list[str] | None) -> None:
+    scene = Scene(cluster)
+    schedule = outcome.schedule
+    weather = Weather(cluster, scene, schedule.faults, schedule.seed)
+    weather.calls = calls
+    scene.open()
+    controllers = cluster.run()
+    weather.work()
+    kinds = {fault.kind for fault in schedule.faults}
+    try:
+        if story is not FIRST:
+            await _first(scene)
+        scene.watch(Checks(scene.prometheus, list(story.steps), counts=not kinds & FALSIFIES))
+        began = asyncio.get_running_loop().time()
+        weather.begin()
+        asyncio.get_running_loop().call_later(FAULTY_S, weather.clear)
+        await story.tell(scene)
+        await _settled(scene, story, outcome, worldly=bool(kinds & WORLDLY))
+        outcome.virtual_s = asyncio.get_running_loop().time() - began
+    except Never as never:
+        outcome.violations.append(str(never))
+        outcome.violations += stories.end(scene).differs(story.end)
+    outcome.violations += [*scene.broken, *weather.failures]
+    outcome.struck, outcome.sites = weather.struck, dict(weather.sites)
+    outcome.requests, outcome.writes = weather.requests, weather.writes
+    if outcome.violations or calls is not None:
+        outcome.history = told(scene.history)
+    await controllers.stop()
+
+
+async def _first(scene: Scene) -> None:
+    await stories.first_deploy(scene)
+    await scene.until("v1", lambda: scene.told.get("phase") == "Healthy" and scene.current, SETTLES_S)
+
+
+async def _settled(scene: Scene, story: Story, outcome: Outcome, *, worldly: bool) -> None:
+    """It ends as it has to, rests there, and then costs nothing."""
+    phase = story.end.phase
+
+    def there() -> bool:
+        return scene.told.get("phase", "") == phase and stories.end(scene) == story.end
+
+    loop = asyncio.get_running_loop()
+    await scene.until("the end", there, SETTLES_S)
+    await asyncio.sleep(max(FAULTY_S - loop.time(), 0.0) + REST_S)
+    outcome.violations += [f"it went on: {each}" for each in stories.end(scene).differs(story.end)]
+    quiet = len(scene.ours())
+    await asyncio.sleep(QUIET_S)
+    outcome.violations += [f"a write at rest: {each}" for each in told(scene.ours()[quiet:])]
+    weights = tuple(scene.weights())
+    if not worldly and weights != story.weights:
+        outcome.violations.append(f"the weights were {list(weights)}, not {list(story.weights)}")
+
+
+def told(history: Sequence[Any]) -> list[str]:
+    """A history of writes, a line each."""
+    return [f"{entry.at:9.3f} {'we' if entry.ours else '--'} {_words(entry)}" for entry in history]
+
+
+def _words(entry: Any) -> str:
+    obj: Manifest = entry.object
+    name = f"{entry.kind}/{obj['metadata']['name']}@{entry.version}"
+    if entry.gone:
+        return f"{name} is gone"
+    status, spec = obj.get("status") or {}, obj.get("spec") or {}
+    match entry.kind:
+        case "rollouts":
+            keys = ("turn", "phase", "stage", "currentStepIndex", "stableRS", "currentPodHash", "message")
+            words = {key: status.get(key) for key in keys}
+            canary = status.get("canary") or {}
+            words["desired"] = canary.get("desiredWeight")
+            words["observed"] = ((canary.get("weights") or {}).get("canary") or {}).get("weight")
+            words["asked"] = obj["metadata"].get("annotations")
+            words["intent"] = status.get("intent")
+            return f"{name} {words}"
+        case "httproutes":
+            return f"{name} {[(ref['name'], ref.get('weight')) for ref in spec['rules'][0]['backendRefs']]}"
+        case "services":
+            return f"{name} {spec['selector']}"
+        case "replicasets":
+            return f"{name} wants {spec.get('replicas')}, ready {status.get('readyReplicas', 0)}"
+        case "endpointslices":
+            ready = [
+                end["targetRef"]["name"] for end in obj.get("endpoints") or () if end["conditions"]["ready"]
+            ]
+            return f"{name} ready {ready}"
+        case "analysisruns":
+            return f"{name} {status.get('phase')}: {status.get('message')}"
+        case _:
+            return f"{name} {status.get('phase')}"

@@ -1,0 +1,192 @@
+"""What people do while everything around goes wrong, and how it ends."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import manifests
+from manifests import CANARY, STABLE, Manifest
+
+from .cluster import ROLLOUTS
+from .scene import Scene
+
+REPLICAS = 3
+ADDRESS = "http://prometheus:9090"
+LONG_S = 3600.0
+GATE: Manifest = {"judge": {"minDuration": "5s", "maxDuration": "30m"}}
+STEPS: tuple[Manifest, ...] = (
+    {"setWeight": 20},
+    GATE,
+    {"pause": {"duration": "10s"}},
+    {"setWeight": 60},
+    GATE,
+)
+ASKED: tuple[Manifest, ...] = ({"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, GATE)
+"""With a pause that waits for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the world stands when all is over."""
+
+    phase: str
+    stage: str
+    verdict: str
+    images: tuple[tuple[str, int], ...]
+    serves: tuple[str, str]
+    """The images that the stable and the canary Service select."""
+    weight: int
+    refused: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+    """Annotations of ours that nobody has taken."""
+
+    def differs(self, other: "End") -> list[str]:
+        """In words, field by field."""
+        ours, theirs = asdict(self), asdict(other)
+        return [f"{key} is {ours[key]!r}, not {theirs[key]!r}" for key in ours if ours[key] != theirs[key]]
+
+
+GONE = End("", "", "", (), ("", ""), 0)
+
+
+def end(scene: Scene) -> End:
+    """How it stands now."""
+    rollout, told = scene.rollout, scene.told
+    images = scene.revisions()
+    serves = (images.get(scene.selects(STABLE), ""), images.get(scene.selects(CANARY), ""))
+    if rollout is None:
+        return End("", "", "", tuple(sorted(scene.images().items())), serves, scene.weight)
+    verdicts = [each["verdict"] for each in told.get("history") or ()]
+    return End(
+        phase=str(told.get("phase", "")) if scene.current else "",
+        stage=str(told.get("stage", "")),
+        verdict=verdicts[-1] if verdicts else "",
+        images=tuple(sorted(scene.images().items())),
+        serves=serves,
+        weight=scene.weight,
+        refused=tuple(each["verdict"] for each in told.get("refused") or ()),
+        pending=tuple(
+            key
+            for key in sorted(rollout["metadata"].get("annotations") or ())
+            if key.startswith("progressive.delivery/")
+        ),
+    )
+
+
+def template() -> Manifest:
+    """What every rollout here is judged by."""
+    found = manifests.errors(ADDRESS)
+    found["spec"]["metrics"][0]["interval"] = "5s"
+    return found
+
+
+def rollout(image: str, steps: Sequence[Manifest] = STEPS) -> Manifest:
+    """The shop's Rollout."""
+    return manifests.rollout(image, steps=steps, replicas=REPLICAS, canary=manifests.JUDGED)
+
+
+async def first_deploy(scene: Scene) -> None:
+    """Everything is created."""
+    await scene.apply(*manifests.traffic(), template(), rollout("shop:v1"))
+
+
+async def change(scene: Scene, image: str, steps: Sequence[Manifest] = STEPS) -> None:
+    """A new version, as Git would bring it."""
+    body = rollout(image, steps)["spec"]
+    wanted = {"template": body["template"], "strategy": body["strategy"]}
+    await scene.patch(ROLLOUTS, manifests.NAME, {"spec": wanted})
+
+
+async def promotion(scene: Scene) -> None:
+    """A good version."""
+    await change(scene, "shop:v2")
+
+
+async def rollback(scene: Scene) -> None:
+    """A version that fails 6 % of its requests."""
+    await change(scene, "shop:v2-bad")
+
+
+async def abort(scene: Scene) -> None:
+    """Somebody aborts it at its first weight."""
+    await change(scene, "shop:v2")
+    await _weighs(scene, 20)
+    await scene.annotate("abort", "no")
+
+
+async def superseded(scene: Scene) -> None:
+    """A newer version comes while the canary is under way."""
+    await change(scene, "shop:v2")
+    await _weighs(scene, 20)
+    await change(scene, "shop:v3")
+
+
+async def retry(scene: Scene) -> None:
+    """Aborted, then asked for again."""
+    await abort(scene)
+    await scene.until("the refusal", lambda: scene.told.get("stage") == "Refused", LONG_S)
+    await scene.annotate("retry", "yes")
+
+
+async def deletion(scene: Scene) -> None:
+    """The Rollout is deleted while its canary gets traffic."""
+    await change(scene, "shop:v2")
+    await _weighs(scene, 20)
+    await scene.delete(ROLLOUTS, manifests.NAME)
+
+
+async def asked(scene: Scene) -> None:
+    """A step that waits for a person, a pause in the next one, and its end."""
+    await change(scene, "shop:v2", ASKED)
+    await scene.until("the pause", lambda: _paused(scene, 1), LONG_S)
+    await scene.annotate("promote", "go on")
+    await _weighs(scene, 60)
+    await scene.annotate("pause", "wait")
+    await scene.until("the pause of a person", lambda: scene.told.get("phase") == "Paused", LONG_S)
+    await scene.annotate("resume", "go on")
+
+
+async def _weighs(scene: Scene, percent: int) -> None:
+    await scene.until(f"{percent} %", lambda: scene.weight == percent, LONG_S)
+
+
+def _paused(scene: Scene, index: int) -> bool:
+    return scene.told.get("phase") == "Paused" and scene.told.get("currentStepIndex") == index
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What people do, the steps that it runs through, and how it has to end."""
+
+    name: str
+    tell: Callable[[Scene], Awaitable[None]]
+    end: End
+    weights: tuple[int, ...]
+    """The canary's weights, as long as nothing but the API and the operator were troubled."""
+    steps: tuple[Manifest, ...] = STEPS
+
+    def as_json(self) -> dict[str, Any]:
+        """For the record."""
+        return {"name": self.name, "end": asdict(self.end)}
+
+
+def _promoted(image: str, **more: Any) -> End:
+    serving = {"images": ((image, REPLICAS),), "serves": (image, image), "weight": 0}
+    return End("Healthy", "Stable", "Promoted", **serving, **more)
+
+
+def _refused(verdict: str) -> End:
+    serving = {"images": (("shop:v1", REPLICAS),), "serves": ("shop:v1", "shop:v1"), "weight": 0}
+    return End("Degraded", "Refused", verdict, **serving, refused=(verdict,))
+
+
+FIRST = Story("first deploy", first_deploy, _promoted("shop:v1"), (0,))
+STORIES = (
+    Story("promotion", promotion, _promoted("shop:v2"), (0, 20, 60, 100, 0)),
+    Story("rollback", rollback, _refused("RolledBack"), (0, 20, 0)),
+    Story("abort", abort, _refused("Aborted"), (0, 20, 0)),
+    Story("superseded", superseded, _promoted("shop:v3"), (0, 20, 0, 20, 60, 100, 0)),
+    Story("retry", retry, _promoted("shop:v2"), (0, 20, 0, 20, 60, 100, 0)),
+    Story("asked", asked, _promoted("shop:v2"), (0, 20, 60, 100, 0), ASKED),
+)
+BY_NAME = {story.name: story for story in (FIRST, *STORIES)}

@@ -1,0 +1,242 @@
+"""The weather of one schedule: what befalls which call, who works when, and what others do meanwhile."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import manifests
+from manifests import CANARY, STABLE
+
+from rollout.kube.errors import Asked
+from rollout.sandbox.apiserver.resource import PODS, SERVICES
+from rollout.sandbox.kubelet.scripted import Act
+
+from .cluster import ROUTES, Cluster
+from .faults import CALLS, Fault, Kind
+from .incarnation import Incarnation
+from .scene import Scene
+from .wire import Wire
+
+WRITES = {"create", "update", "patch", "delete"}
+STORM_SHARE = 0.3
+STORMS = (
+    Kind.CONFLICT,
+    Kind.EXPIRED,
+    Kind.BUSY,
+    Kind.BROKEN,
+    Kind.UNAVAILABLE,
+    Kind.CUT_BEFORE,
+    Kind.CUT_AFTER,
+    Kind.HANG_BEFORE,
+    Kind.HANG_AFTER,
+    Kind.DELAY,
+)
+LOSES_S = 3.0
+"""How long an operator that was frozen goes on before it notices that another has taken over."""
+LATE_S = 2.0
+READY_S = 1.0
+"""How long a pod takes to be ready."""
+
+
+class Weather:
+    """Faults, and the operators that have to live with them."""
+
+    def __init__(self, cluster: Cluster, scene: Scene, faults: tuple[Fault, ...], seed: int) -> None:
+        self._cluster = cluster
+        self._scene = scene
+        self._faults = faults
+        self._dice = random.Random(seed)
+        self._left: list[Fault] = []
+        self._storms = 0
+        self._late = 0.0
+        self._born = 0
+        self._working: list[Incarnation] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self.failures: list[str] = []
+        """Ends of operators that nothing here caused."""
+        self.requests = 0
+        self.writes = 0
+        self.sites: Counter[str] = Counter()
+        self.struck: list[str] = []
+        cluster.scripts.set(Act.READY, after_s=READY_S)
+        self.calls: list[str] | None = None
+        """Every call, where somebody wants to know."""
+
+    # The faults
+
+    def begin(self) -> None:
+        """From now on calls are counted, and things go wrong."""
+        self._left = [each for each in self._faults if each.kind in CALLS]
+        self.requests = self.writes = 0
+        self.sites.clear()
+        for fault in self._faults:
+            if fault.kind not in CALLS:
+                self._spawn(self._befall(fault))
+
+    def clear(self) -> None:
+        """From now on it is fine."""
+        self._left.clear()
+
+    def ails(self, wire: Wire, asked: Asked) -> tuple[Kind, float] | None:
+        """What befalls a call."""
+        site = f"{asked.verb} {asked.resource}"
+        writes = asked.verb in WRITES
+        self.requests += 1
+        self.writes += writes
+        self.sites[site] += 1
+        if self.calls is not None:
+            self.calls.append(f"{asyncio.get_running_loop().time():9.3f} {wire.name}: {asked}")
+        for fault in self._left:
+            at_write = writes and fault.write == self.writes
+            at_site = fault.site == site and fault.nth == self.sites[site]
+            if at_write or at_site or fault.request == self.requests:
+                self._left.remove(fault)
+                self.struck.append(f"{fault}: {asked}")
+                return self._on_call(fault, wire)
+        if self._storms and self._dice.random() < STORM_SHARE:
+            return self._dice.choice(STORMS), self._dice.uniform(0.1, 5.0)
+        return None
+
+    def _on_call(self, fault: Fault, wire: Wire) -> tuple[Kind, float]:
+        if fault.kind in (Kind.KILL_BEFORE, Kind.KILL_AFTER):
+            self._spawn(self._after(fault.seconds, self.ensure_one))
+        if fault.kind in (Kind.FREEZE_BEFORE, Kind.FREEZE_AFTER):
+            self.work()
+            self._spawn(self._after(fault.seconds + LOSES_S, lambda: self._dismiss(wire)))
+        return fault.kind, fault.seconds
+
+    async def _befall(self, fault: Fault) -> None:
+        await asyncio.sleep(fault.time)
+        self.struck.append(str(fault))
+        befalls: dict[Kind, Callable[[Fault], Coroutine[Any, Any, None]]] = {
+            Kind.STORM: self._storm,
+            Kind.WATCHES_CUT: self._cut_watches,
+            Kind.WATCHES_GONE: self._cut_watches,
+            Kind.WATCHES_LATE: self._listen_late,
+            Kind.SECOND: self._two,
+            Kind.KILLED: self._nobody,
+            Kind.METRICS: self._ail_metrics,
+            Kind.RESETS: self._reset_counters,
+            Kind.SLOW_PODS: self._slow_pods,
+            Kind.POD_GONE: self._delete_pods,
+            Kind.CANARY_GONE: self._delete_pods,
+            Kind.STABLE_GONE: self._delete_pods,
+            Kind.FOREIGN_WEIGHT: self._meddle_with_weight,
+            Kind.FOREIGN_SELECTOR: self._meddle_with_selector,
+        }
+        await befalls[fault.kind](fault)
+
+    # To the API server
+
+    async def _storm(self, fault: Fault) -> None:
+        self._storms += 1
+        await asyncio.sleep(fault.seconds)
+        self._storms -= 1
+
+    async def _cut_watches(self, fault: Fault) -> None:
+        for each in self._working:
+            each.wire.cut_watches(gone=fault.kind is Kind.WATCHES_GONE)
+
+    async def _listen_late(self, fault: Fault) -> None:
+        self._late = LATE_S
+        for each in self._working:
+            each.wire.late_s = self._late
+        await asyncio.sleep(fault.seconds)
+        self._late = 0.0
+        for each in self._working:
+            each.wire.late_s = 0.0
+
+    # To operators
+
+    async def _two(self, fault: Fault) -> None:
+        first = tuple(self._working)
+        self.work()
+        await asyncio.sleep(fault.seconds)
+        for each in first:
+            self._dismiss(each.wire)
+        self.ensure_one()
+
+    async def _nobody(self, fault: Fault) -> None:
+        for each in tuple(self._working):
+            self._dismiss(each.wire)
+        await asyncio.sleep(fault.seconds)
+        self.ensure_one()
+
+    # To the world
+
+    async def _ail_metrics(self, fault: Fault) -> None:
+        prometheus = self._scene.prometheus
+        prometheus.mode = fault.mode
+        await asyncio.sleep(fault.seconds)
+        prometheus.mode = None
+
+    async def _reset_counters(self, _: Fault) -> None:
+        self._scene.prometheus.reset()
+
+    async def _slow_pods(self, fault: Fault) -> None:
+        self._cluster.scripts.set(Act.READY, after_s=fault.seconds)
+        await asyncio.sleep(3 * fault.seconds)
+        self._cluster.scripts.set(Act.READY, after_s=READY_S)
+
+    async def _delete_pods(self, fault: Fault) -> None:
+        match fault.kind:
+            case Kind.CANARY_GONE:
+                doomed = self._scene.pods(CANARY)
+            case Kind.STABLE_GONE:
+                doomed = self._scene.pods(STABLE)
+            case _:
+                doomed = self._dice.sample(self._scene.pods(), 1)
+        for name in doomed:
+            await self._scene.delete(PODS, name)
+
+    async def _meddle_with_weight(self, _: Fault) -> None:
+        canary = self._dice.choice((0, 10, 50, 100))
+        path = "/spec/rules/0/backendRefs"
+        refs = self._scene.objects[ROUTES.plural, manifests.NAME]["spec"]["rules"][0]["backendRefs"]
+        weights = {STABLE: 100 - canary, CANARY: canary}
+        value = [{**ref, "weight": weights.get(ref["name"], 1)} for ref in refs]
+        await self._scene.patch(ROUTES, manifests.NAME, [{"op": "replace", "path": path, "value": value}])
+
+    async def _meddle_with_selector(self, _: Fault) -> None:
+        service = self._dice.choice((STABLE, CANARY))
+        value = dict(manifests.LABELS)
+        operation = {"op": "replace", "path": "/spec/selector", "value": value}
+        await self._scene.patch(SERVICES, service, [operation])
+
+    # The operators
+
+    def work(self) -> None:
+        """One more operator begins."""
+        self._born += 1
+        wire = Wire(self._cluster, f"operator {self._born}", self.ails)
+        wire.late_s = self._late
+        operator = Incarnation(wire, self._scene.prometheus)
+        self._working.append(operator)
+        task = operator.start()
+        task.add_done_callback(lambda ended: self._ended(operator, ended))
+        self._tasks.append(task)
+
+    def ensure_one(self) -> None:
+        """Somebody works."""
+        if not self._working:
+            self.work()
+
+    def _dismiss(self, wire: Wire) -> None:
+        if not wire.dead:
+            wire.kill()
+
+    def _ended(self, operator: Incarnation, task: "asyncio.Task[None]") -> None:
+        self._working.remove(operator)
+        if not task.cancelled() and task.exception() is not None:
+            self.failures.append(f"{operator.wire.name} ended: {task.exception()!r}")
+        if not task.cancelled() and not operator.wire.dead:
+            self.ensure_one()
+
+    async def _after(self, seconds: float, do: Callable[[], object]) -> None:
+        await asyncio.sleep(seconds)
+        do()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
