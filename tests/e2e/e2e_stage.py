@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from itertools import pairwise
@@ -17,6 +18,7 @@ from e2e_witness import Object, Seen, Witness, answers
 from rollout.api.crd import all_crds
 from rollout.demo import operator_process
 from rollout.demo.repository import Repository
+from rollout.sandbox.apiserver.requests import Fault, Faults, Request
 from rollout.sandbox.cluster import Sandbox
 from rollout.sandbox.install import find_kubectl
 from rollout.sandbox.processes import Child
@@ -30,6 +32,8 @@ RATE = 600.0
 LONGEST_S = 300.0
 DONE_S = 30.0
 STABLE, CANARY, NAME = "shop-stable", "shop-canary", "shop"
+HASH = "rollouts-pod-template-hash"
+USER = "system:serviceaccount:rollout-system:rollout"
 NOBODY = "-"
 _numbers = itertools.count(1)
 
@@ -40,7 +44,19 @@ class Stage:
     def __init__(self, sandbox: Sandbox, home: Path) -> None:
         self.sandbox = sandbox
         self.home = home
+        self.struck = False
+        """Whether the operator was struck and has no successor yet."""
+        self.interfering: list[Faults] = []
+        """Asked in their order before the API server serves a request."""
+        sandbox.server.fault = self._interfere
         self._operator: Child | None = None
+        self._only_one = threading.RLock()
+
+    async def _interfere(self, request: Request) -> Fault | None:
+        for each in tuple(self.interfering):
+            if (fault := await each(request)) is not None:
+                return fault
+        return None
 
     def do(self, work: Coroutine[Any, Any, T], within_s: float = DONE_S) -> T:
         """Do something in the sandbox's loop, whose children die with it."""
@@ -56,11 +72,13 @@ class Stage:
         return self._operator
 
     def start_operator(self) -> None:
-        self._operator = self.do(operator_process.start(self.sandbox, self.home))
+        with self._only_one:
+            self._operator = self.do(operator_process.start(self.sandbox, self.home))
+            self.struck = False
 
     def strike(self, after_s: float = 0.0) -> None:
         """SIGKILL to the operator and its children, which do nothing more from now on (sandbox's loop)."""
-        struck = self.operator
+        struck, self.struck = self.operator, True
         if after_s:
             struck.signal(signal.SIGSTOP)
             asyncio.get_running_loop().call_later(after_s, struck.signal, signal.SIGKILL)
@@ -69,17 +87,26 @@ class Stage:
 
     def ensure_operator(self) -> None:
         """Start the operator where none is running."""
-        if self._operator is None or not self._operator.running:
+        with self._only_one:
+            if self._operator is None or not self._operator.running:
+                self.start_operator()
+
+    def replace_operator(self) -> None:
+        """Strike it, and start the next one when it is gone."""
+        with self._only_one:
+            if not self.struck:
+                self.strike()
+            self.do(self.operator.wait())
             self.start_operator()
 
     def stop_operator(self) -> None:
         if self._operator is not None:
             self.do(self._operator.stop(10.0))
 
-    def kubectl(self, *words: str) -> str:
+    def kubectl(self, *words: str, stdin: str | None = None) -> str:
         """Run the real kubectl as a person would; its output."""
         command = [str(find_kubectl()), f"--kubeconfig={self.sandbox.kubeconfig}", *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
         return done.stdout
 
@@ -87,13 +114,16 @@ class Stage:
 class Shop:
     """One application under a Rollout, in a namespace of its own."""
 
-    def __init__(self, stage: Stage, home: Path) -> None:
+    def __init__(self, stage: Stage, home: Path, rate: float = RATE) -> None:
         self.stage = stage
+        self.rate = rate
         self.namespace = f"e2e-{next(_numbers)}"
         self.host = f"{self.namespace}.local"
         self.repository = Repository(home / self.namespace)
         self.witness = Witness(stage.sandbox, self.namespace)
         self.objects = self._manifests()
+        self.reports: list[LoadReport] = []
+        """All that users reported, in order of time."""
         self._load: Load | None = None
 
     def _manifests(self) -> dict[str, Manifest]:
@@ -130,9 +160,14 @@ class Shop:
             lambda: self.phase == "Healthy" and self.status.get("stableRS"), 40, "the first version serves"
         )
         self.until(lambda: self.stage.do(self.witness.answered(self.host)), 10, "the proxy knows the route")
-        self._load = Load(self.stage.sandbox.proxy_url, host=self.host, rate=RATE, seconds=LONGEST_S)
+        self._load = Load(self.stage.sandbox.proxy_url, host=self.host, rate=self.rate, seconds=LONGEST_S)
         self.stage.do(self._load.start())
-        self.until(lambda: self.report.requests(image) > RATE, 20, "users are answered")
+        self.stage.sandbox.submit(self._follow(self._load))
+        self.until(lambda: self.report.requests(image) > self.rate, 20, "users are answered")
+
+    async def _follow(self, load: Load) -> None:
+        while not load.report.final:
+            self.reports.append(await load.next_report())
 
     def commit(self, subject: str, image: str = "") -> str:
         """Write the manifests as they stand now, with `image` where one is named, and push them."""
@@ -218,6 +253,7 @@ class Shop:
         assert self._load is not None
         report = self.stage.do(self._load.stop())
         self.stage.do(self.witness.look_at_pods())
+        self.witness.hear_last_words()
         return report
 
     def lost(self) -> dict[str, tuple[int, int]]:

@@ -26,6 +26,7 @@ WATCHED = {
         kinds.ANALYSIS_RUNS,
         kinds.REPLICA_SETS,
         kinds.PODS,
+        kinds.ENDPOINT_SLICES,
         kinds.EVENTS,
     )
 }
@@ -156,10 +157,15 @@ class Witness:
         text = await self._get(f"http://{address}:8080/metrics") if address else None
         if text is None:
             return
-        counts = {match["code"]: int(match["count"]) for match in _ANSWERED.finditer(text)}
-        tag = pod.object["spec"]["containers"][0]["image"].partition(":")[2]
-        failed = sum(count for code, count in counts.items() if code.startswith("5"))
-        self.pods[pod.name] = PodCounts(tag, sum(counts.values()), failed)
+        self.pods[pod.name] = counted(pod, text)
+
+    def hear_last_words(self) -> None:
+        """Take the counters that pods left behind as they ended; one that was killed left none."""
+        for pod in {each.name: each for each in self.seen["pods"]}.values():
+            name = pod.object["spec"]["containers"][0]["name"]
+            log = self.sandbox.folder / "pods" / self.namespace / f"{pod.name}-{name}.log"
+            if log.is_file() and _ANSWERED.search(text := log.read_text()):
+                self.pods[pod.name] = counted(pod, text)
 
     async def answered(self, host: str) -> bool:
         """Whether the proxy reaches a pod for `host` now; on a path that pods don't count."""
@@ -190,6 +196,14 @@ class Witness:
             with self._news:
                 self.seen[plural].append(Seen(time.time(), event.object, event.type == "DELETED"))
                 self._news.notify_all()
+
+
+def counted(pod: Seen, text: str) -> PodCounts:
+    """A pod's counters, read from their exposition."""
+    counts = {match["code"]: int(match["count"]) for match in _ANSWERED.finditer(text)}
+    tag = pod.object["spec"]["containers"][0]["image"].partition(":")[2]
+    failed = sum(count for code, count in counts.items() if code.startswith("5"))
+    return PodCounts(tag, sum(counts.values()), failed)
 
 
 def answers(pods: Iterable[PodCounts], version: str) -> tuple[int, int]:

@@ -1,8 +1,11 @@
 """The oracles themselves: what they call more than chance, and what they allow."""
 
 import pytest
+from e2e_losses import Moment, Needless, beyond_excuse, needless
 from e2e_oracles import allowed, differs, exceeds, overruns
 from e2e_witness import Object, Passed, Seen
+
+from rollout.sandbox.shop.load import LoadReport
 
 STEPS = [{"setWeight": 5}, {"pause": {}}, {"setWeight": 25}, {"pause": {}}]
 
@@ -64,3 +67,58 @@ def test_a_lowered_weight_may_lag_at_the_proxy_but_not_stay() -> None:
     staying = [passed(13.0, 1000, 0), passed(13.5, 1225, 75)]
     assert overruns(recorded, lagging, "stable", "canary") == []
     assert overruns(recorded, staying, "stable", "canary")
+
+
+def state(at: float, percent: int, canary: int, stable: int, *, turn: int = 0) -> Moment:
+    return Moment(at, percent, canary, stable, ready=canary + stable, turn=turn)
+
+
+def report(at: float, sent: int, lost: int) -> LoadReport:
+    return LoadReport(at=at, sent=sent, counts={"v1": {"200": sent - lost}, "-": {"503": lost}})
+
+
+@pytest.mark.parametrize(
+    ("states", "found"),
+    [
+        pytest.param([state(0, 50, 1, 2), state(9, 50, 1, 2)], [], id="both are there"),
+        pytest.param([state(0, 50, 1, 2), state(1, 50, 0, 0), state(9, 50, 1, 2)], [], id="nobody is there"),
+        pytest.param(
+            [state(0, 50, 1, 2), state(1, 50, 0, 2), state(1.1, 0, 0, 2, turn=1)],
+            [Needless(1, 1.1, 1, by_weight=True)],
+            id="the canary is gone, its weight goes after it",
+        ),
+        pytest.param(
+            [state(0, 50, 1, 2), state(1, 50, 1, 0), state(4, 50, 1, 2)],
+            [Needless(1, 4, 0, by_weight=False)],
+            id="stable is gone, and nobody moves the weight",
+        ),
+        pytest.param(
+            [state(0, 50, 1, 2), state(1, 50, 0, 2), state(7, 50, 0, 2)],
+            [Needless(1, 7, 0, by_weight=False)],
+            id="it never ends",
+        ),
+    ],
+)
+def test_weight_that_stays_where_nobody_is(states: list[Moment], found: list[Needless]) -> None:
+    assert needless(states) == found
+
+
+@pytest.mark.parametrize(
+    ("lost", "excused"),
+    [
+        pytest.param((0, 0), True, id="nothing is lost"),
+        pytest.param((48, 0), True, id="the share that went where nobody was"),
+        pytest.param((190, 0), False, id="more than that share"),
+        pytest.param((0, 20), False, id="a loss long after the weight was moved"),
+    ],
+)
+def test_only_what_goes_where_nobody_is_may_be_lost(lost: tuple[int, int], excused: bool) -> None:
+    gone = [state(0, 50, 1, 2), state(10, 50, 0, 2), state(10.2, 0, 0, 2)]
+    first, second = lost
+    told = [
+        report(10.0, 1000, 0),
+        report(10.5, 1200, first),
+        report(20.0, 5000, first),
+        report(20.5, 5200, first + second),
+    ]
+    assert (beyond_excuse(told, gone) == []) is excused

@@ -3,7 +3,8 @@
 python app.py --listen 127.1.2.3:8080 --version v1 --error-rate 0.01 ...
 
 It answers `/healthz`, `/metrics` (Prometheus text) and any other path, counts the latter alone, and says in
-each answer which version and pod it is. On SIGTERM it goes on answering for a moment, then ends.
+each answer which version and pod it is. On SIGTERM it goes on answering for a moment, then ends; its last
+words on stdout are what it counted.
 """
 
 import argparse
@@ -221,6 +222,7 @@ async def serve(settings: Settings) -> None:
     if shop.connections:
         shop.empty.clear()
         await shop.empty.wait()
+    print(shop.counts.text(), flush=True)  # noqa: T201 -- its log
 
 
 def parse(arguments: list[str]) -> Settings:
