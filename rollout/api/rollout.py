@@ -197,6 +197,8 @@ class Canary(Model):
     """Only for a canary without traffic routing; without effect beside it, as in Argo Rollouts."""
     scale_down_delay_seconds: Count = 30
     """How long the old stable pods stay after a promotion."""
+    scale_down_delay_revision_limit: Count | None = None
+    """How many old versions keep their pods meanwhile, the newest first; absent: all."""
     abort_scale_down_delay_seconds: Count = 30
     """How long the canary's pods stay after a rollback; 0 keeps them."""
     min_pods_per_replica_set: Annotated[Count, Field(ge=1)] = 1

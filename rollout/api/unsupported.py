@@ -57,7 +57,6 @@ ROLLOUT: tuple[Unsupported, ...] = (
     Unsupported(f"{_CANARY}.pingPong", remedy="name canaryService and stableService"),
     Unsupported(f"{_CANARY}.dynamicStableScale", "boolean", "stable stays fully scaled until promotion"),
     Unsupported(f"{_CANARY}.replicaProgressThreshold", remedy="remove it: all canary pods must be available"),
-    Unsupported(f"{_CANARY}.scaleDownDelayRevisionLimit", "integer"),
     *_below(_ROUTING, _GATEWAY, istio="object", nginx="object", alb="object", smi="object", plugins="object",
             ambassador="object", appMesh="object", traefik="object", apisix="object"),
     Unsupported(f"{_ROUTING}.managedRoutes", "array"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from rollout.api.status import ConditionType, RolloutStatus, Stage
-from rollout.plan import drift
+from rollout.plan import drift, floor
 from rollout.plan.actions import Action, Announce, EnsureSelector, EnsureWeights
 from rollout.plan.facts import Facts
 from rollout.plan.transitions import Signal
@@ -67,9 +67,18 @@ def announced(
     yield from of_deeds(facts, after, deeds)
     yield from _of_conditions(before, after)
     if before.observed_generation != facts.observed.generation:
+        yield from _of_replicas(facts)
         for note in facts.observed.notes:
             reason, _, message = note.partition(": ")
             yield Announce(reason, message, warning=True)
+
+
+def _of_replicas(facts: Facts) -> Iterator[Announce]:
+    """Why fewer pods than are there don't come at once (D5)."""
+    if facts.observed.replicas < facts.replicas:
+        until = f"{floor.KEPT.seconds // 60} minutes after traffic is whole again"
+        message = f"{facts.observed.replicas} wanted, {facts.replicas} stay until {until}"
+        yield Announce("ReplicasKept", message)
 
 
 def _sentence(facts: Facts, after: RolloutStatus, signal: Signal) -> str:

@@ -3,7 +3,7 @@
 What holds already is left out, so a quiet world is asked for nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from rollout.api.status import RolloutStatus, Stage
@@ -76,8 +76,10 @@ def pods(facts: Facts, status: RolloutStatus) -> Iterator[Action]:
         return
     yield from _stable_pods(facts, status)
     yield from _canary_pods(facts, status)
-    for old in ask.others(facts.observed.replica_sets, status.stable_rs, _kept(status)):
-        yield from _old_pods(facts, status, old)
+    others = ask.others(facts.observed.replica_sets, status.stable_rs, _kept(status))
+    hurried = _beyond_limit(facts, [each for each in others if each.hash != status.current_pod_hash])
+    for old in others:
+        yield from _old_pods(facts, status, old, hurried=old in hurried)
     yield from _beyond_history(facts, status)
 
 
@@ -140,9 +142,16 @@ def _sized(found: ReplicaSet, count: int, scale_down_at: datetime | None = None)
         yield EnsureReplicas(found.name, count, scale_down_at)
 
 
-def _old_pods(facts: Facts, status: RolloutStatus, old: ReplicaSet) -> Iterator[Action]:
+def _beyond_limit(facts: Facts, old: Sequence[ReplicaSet]) -> Sequence[ReplicaSet]:
+    """Versions that don't keep their pods for the delay, since newer ones do."""
+    limit = facts.canary.scale_down_delay_revision_limit if facts.canary else None
+    waiting = [each for each in old if each.wanted]
+    return [] if limit is None else waiting[: max(len(waiting) - limit, 0)]
+
+
+def _old_pods(facts: Facts, status: RolloutStatus, old: ReplicaSet, *, hurried: bool) -> Iterator[Action]:
     """Pods that are no longer needed go when no traffic reached them for the delay (invariant I2)."""
-    delay = _delay(facts, status, old)
+    delay = schedule.DRAIN if hurried else _delay(facts, status, old)
     if old.wanted == 0:
         yield from _sized(old, 0)
     elif status.stage is Stage.RETURNING or (delay is None and old.scale_down_at is None):
@@ -151,6 +160,7 @@ def _old_pods(facts: Facts, status: RolloutStatus, old: ReplicaSet) -> Iterator[
         yield from _sized(old, old.wanted)
     else:
         due = old.scale_down_at or facts.now + (delay or schedule.DRAIN)
+        due = min(due, facts.now + schedule.DRAIN) if hurried else due
         yield from _sized(old, 0) if due <= facts.now else _sized(old, old.wanted, due)
 
 

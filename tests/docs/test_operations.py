@@ -4,12 +4,12 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from rollout.plan import announcements, intents
+from rollout.plan import announcements, drift, intents, leaving
 from rollout.settings import PREFIX, Settings
 from rollout.telemetry import Metrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-ANNOUNCED = Path(announcements.__file__).read_text()
+ANNOUNCED = "".join(Path(each.__file__).read_text() for each in (announcements, drift, leaving))
 
 
 def first_cells(after: str, before: str) -> set[str]:

@@ -422,7 +422,7 @@ class World:
         if found is None:
             self.pods[name] = Pods(name, revision, number, self.now, count, self.now)
         else:
-            found.revision = number
+            found.revision, found.scale_down_at = number, None
             self._resize(found, count)
 
     def _resize(self, found: Pods, count: int) -> None:
