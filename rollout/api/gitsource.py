@@ -14,6 +14,7 @@ from rollout.api.parsing import Kind, parse
 from rollout.api.rollout import Name
 from rollout.api.unsupported import GIT_SOURCE
 
+INVENTORY_LIMIT = 5000
 URL_PATTERN = r"^(https?|ssh|git|file)://[^ ]+$"
 BRANCH_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$"
 REF_PATTERN = r"^refs/[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$"
@@ -104,6 +105,8 @@ class GitSourceSpec(Model):
     """How often to look."""
     secret_ref: SecretRef | None = None
     """The Secret with token, or username and password, or bearerToken, or identity and known_hosts."""
+    prune: bool = True
+    """Whether what leaves Git is deleted. Never on an error, and never most of it without approval."""
     suspend: bool = False
     """Whether nothing is read and nothing applied until this is false again."""
     write_back: WriteBack = WriteBack()
@@ -121,6 +124,21 @@ class AppliedRevision(Model):
     message: str = ""
 
 
+class InventoryEntry(Model):
+    """An object that this source applied."""
+
+    api_version: str
+    kind: str
+    namespace: str = ""
+    name: str
+    stale: bool = False
+    """Whether it left Git and is still there."""
+
+    def __str__(self) -> str:
+        """Render as `Service shop/web`."""
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
 class GitSourceStatus(Model):
     """What came of reading it."""
 
@@ -134,6 +152,8 @@ class GitSourceStatus(Model):
     """Ready, FetchFailed, Stalled, Reconciling."""
     history: tuple[AppliedRevision, ...] = ()
     """The last 10 commits that were read."""
+    inventory: Annotated[tuple[InventoryEntry, ...], Field(max_length=INVENTORY_LIMIT)] = ()
+    """What was applied, and may be deleted when it leaves Git."""
 
 
 class GitSource(Model):

@@ -114,7 +114,6 @@ GIT_SOURCE: tuple[Unsupported, ...] = (
     Unsupported("spec.timeout", "any"),
     Unsupported("spec.verify"),
     Unsupported("spec.serviceAccountName", "string", "objects are applied with the operator's own rights"),
-    Unsupported("spec.prune", "boolean", "delete what left Git by hand"),
     Unsupported("spec.selfHeal", "boolean"),
     Unsupported("spec.driftPolicy", "string"),
     Unsupported("spec.driftInterval", "any"),

@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 
 from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Retry, Stalled
-from rollout.api.gitsource import GitSource, GitSourceStatus, WriteBackMode, parse_git_source
+from rollout.api.gitsource import GitSource, GitSourceStatus, InventoryEntry, WriteBackMode, parse_git_source
 from rollout.git.credential import Credential
 from rollout.git.errors import ManifestsRefused
 from rollout.git.manifests import Parser, apply_order
 from rollout.git.mirror import Mirror, Mirrors
 from rollout.git.revision import Revision
+from rollout.gitops import inventory
 from rollout.gitops.applying import Applier, Exclusive, Source
 from rollout.gitops.conditions import Outcome, after, requested_at
 from rollout.gitops.notes import Notebook
@@ -96,11 +97,22 @@ class GitOps:
         except Retry as retry:
             return Outcome.failed_fetch("GitOperationFailed", str(retry), stalls=False)
         await self._notes(source, live, mirror, now)
-        if _is_applied(source, live, status, revision):
-            return Outcome.unchanged(revision)
-        return await self._apply(source, mirror, revision, now)
+        if not _is_applied(source, live, status, revision):
+            return await self._apply(source, live, status, mirror, revision, now)
+        unchanged = Outcome.unchanged(revision)
+        if any(entry.stale for entry in status.inventory):
+            return await self._prune(source, live, status, unchanged, revision, now)
+        return unchanged
 
-    async def _apply(self, source: GitSource, mirror: Mirror, revision: Revision, now: datetime) -> Outcome:
+    async def _apply(
+        self,
+        source: GitSource,
+        live: Manifest,
+        status: GitSourceStatus,
+        mirror: Mirror,
+        revision: Revision,
+        now: datetime,
+    ) -> Outcome:
         metadata = source.metadata
         parser = self._parsers.setdefault((metadata.namespace, metadata.name), Parser())
         try:
@@ -117,8 +129,29 @@ class GitOps:
             return Outcome.refused(stalled.reason, str(stalled), revision)
         if applied.failed:
             done = f"applied {', '.join(applied.changed)}; " if applied.changed else ""
-            return Outcome.partly(done + "; ".join(applied.failed), revision)
-        return Outcome.applied(revision, applied.changed)
+            partly = Outcome.partly(done + "; ".join(applied.failed), revision)
+            return partly.with_inventory(inventory.joined(status.inventory, inventory.applied(manifests)))
+        outcome = Outcome.applied(revision, applied.changed)
+        known = status.model_copy(update={"inventory": inventory.after(status.inventory, manifests)})
+        return await self._prune(source, live, known, outcome, revision, now)
+
+    async def _prune(
+        self,
+        source: GitSource,
+        live: Manifest,
+        status: GitSourceStatus,
+        outcome: Outcome,
+        revision: Revision,
+        now: datetime,
+    ) -> Outcome:
+        """Delete what left Git, unless it is still needed or too much to go without being asked for."""
+        kept = tuple(entry for entry in status.inventory if not entry.stale)
+        gone = tuple(entry for entry in status.inventory if entry.stale) if source.spec.prune else ()
+        approved = (live["metadata"].get("annotations") or {}).get(inventory.APPROVED, "")
+        if why := inventory.held(gone, kept, approved, revision):
+            return _news(outcome, status, (*kept, *gone), ("PruneHeld", why))
+        pruned = await self._applier.prune(f"{source.metadata.namespace}/{source.metadata.name}", gone, now)
+        return _news(outcome, status, (*kept, *pruned.waiting), *pruned.notices)
 
     async def _notes(self, source: GitSource, live: Manifest, mirror: Mirror, now: datetime) -> None:
         """Write back what is due; a remote that refuses is named by an Event, once a verdict."""
@@ -165,6 +198,8 @@ class GitOps:
             raise Retry(str(raced), timedelta(milliseconds=200)) from raced
         if outcome.tells:
             await self._tell(live, outcome.reason, outcome.message, now, warning=outcome.warning)
+        for reason, message in outcome.notices:
+            await self._tell(live, reason, message, now, warning=reason != "Pruned")
 
     async def _tell(self, live: Manifest, reason: str, message: str, now: datetime, *, warning: bool) -> None:
         try:
@@ -178,6 +213,15 @@ def _status(live: Manifest) -> GitSourceStatus:
         return GitSourceStatus.model_validate(live.get("status") or {})
     except ValueError:
         return GitSourceStatus()
+
+
+def _news(
+    outcome: Outcome, status: GitSourceStatus, entries: tuple[InventoryEntry, ...], *notices: tuple[str, str]
+) -> Outcome:
+    """A poll that finds the same objects waiting as the one before says nothing of them."""
+    if not outcome.read and entries == status.inventory:
+        return outcome
+    return outcome.with_inventory(entries, *notices)
 
 
 def _is_applied(source: GitSource, live: Manifest, status: GitSourceStatus, revision: Revision) -> bool:

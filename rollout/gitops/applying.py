@@ -13,7 +13,7 @@ from typing import Any
 from rollout.api.analysis import parse_analysis_template, parse_cluster_analysis_template
 from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Problem, Retry, Stalled
-from rollout.api.gitsource import parse_git_source
+from rollout.api.gitsource import InventoryEntry, parse_git_source
 from rollout.api.identity import template_hash
 from rollout.api.meta import ARGO_GROUP, GROUP
 from rollout.api.rollout import parse_rollout
@@ -21,7 +21,8 @@ from rollout.git.errors import FileProblem, ManifestsRefused
 from rollout.git.manifests import Manifest as Written
 from rollout.git.mirror import Mirror
 from rollout.git.revision import Revision
-from rollout.gitops import composing
+from rollout.gitops import composing, inventory
+from rollout.gitops.pruning import Pruned, Pruner
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.discovery import Discovery
@@ -66,6 +67,7 @@ class Applier:
     def __init__(self, kube: Kube, exclusive: Exclusive) -> None:
         self._kube = kube
         self._discovery = Discovery(kube)
+        self._pruner = Pruner(kube, self._discovery)
         self._exclusive = exclusive
 
     async def apply(self, source: Source, manifests: Sequence[Written], now: datetime) -> Applied:
@@ -88,6 +90,11 @@ class Applier:
             if failed:
                 return Applied(tuple(changed), (failed,))
         return Applied(tuple(changed), ())
+
+    async def prune(self, source: str, gone: Sequence[InventoryEntry], now: datetime) -> Pruned:
+        """Delete what left Git, but for what is still needed."""
+        namespace, _, _ = source.partition("/")
+        return await self._pruner.prune(source, namespace, gone, await self._rollouts(namespace, now))
 
     async def _rollouts(self, namespace: str, now: datetime) -> dict[str, Reading]:
         listing = await self._kube.list(kinds.ROLLOUTS, namespace)
@@ -127,7 +134,7 @@ class Applier:
     async def _body(
         self, source: Source, manifest: Written, live: Manifest | None, users: dict[str, Reading]
     ) -> dict[str, Any]:
-        body = dict(manifest.body)
+        body = inventory.marked(manifest.body, f"{source.namespace}/{source.name}")
         if manifest.kind == "Rollout":
             return await self._with_source(source, manifest, body, live)
         return composing.compose(body, live, users.values()) if users else body

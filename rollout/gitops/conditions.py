@@ -1,11 +1,11 @@
 """What a turn of a GitSource came to, and the status that says so. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
 from rollout.api.base import Manifest
-from rollout.api.gitsource import AppliedRevision, GitSourceStatus
+from rollout.api.gitsource import AppliedRevision, GitSourceStatus, InventoryEntry
 from rollout.api.meta import ObjectCondition
 from rollout.git.revision import Revision
 
@@ -27,6 +27,10 @@ class Outcome:
     stalled: bool = False
     read: bool = False
     """Whether the revision was read in this turn."""
+    inventory: tuple[InventoryEntry, ...] | None = None
+    """What is this source's now; None: as before."""
+    notices: tuple[tuple[str, str], ...] = ()
+    """Events beside the one of the outcome: reason and message."""
 
     @classmethod
     def failed_fetch(cls, reason: str, message: str, *, stalls: bool) -> Self:
@@ -54,6 +58,12 @@ class Outcome:
         what = f"changed {', '.join(changed)}" if changed else "nothing had to change"
         return cls("Applied", f"{revision.short}: {what}", revision, ready=True, read=True)
 
+    def with_inventory(self, entries: tuple[InventoryEntry, ...], *notices: tuple[str, str]) -> Self:
+        """The same, with what is this source's now, and what there is to say of what left Git."""
+        said = "; ".join(f"{reason}: {message}" for reason, message in notices)
+        message = f"{self.message}; {said}" if self.message and said else self.message or said
+        return replace(self, inventory=entries, notices=notices, message=message)
+
     @property
     def warning(self) -> bool:
         """Whether people should look."""
@@ -75,7 +85,8 @@ def after(status: GitSourceStatus, outcome: Outcome, live: Manifest, now: dateti
     """The status after `outcome`; equal to `status` where it says nothing new."""
     requested = requested_at(live)
     revision = str(outcome.revision) if outcome.revision else status.last_attempted_revision
-    message = _standing(status, outcome) if outcome.ready and not outcome.read else outcome.message
+    silent = outcome.ready and not outcome.read and not outcome.notices
+    message = _standing(status, outcome) if silent else outcome.message
     conditions = tuple(
         _condition(status, kind, value, reason, message, now)
         for kind, value, reason, message in (
@@ -99,6 +110,7 @@ def after(status: GitSourceStatus, outcome: Outcome, live: Manifest, now: dateti
             else requested,
             "conditions": conditions,
             "history": _history(status, outcome, now),
+            "inventory": status.inventory if outcome.inventory is None else outcome.inventory,
         }
     )
     return status if moved == status else moved

@@ -35,12 +35,15 @@ class Repository:
         await made.commit("the first", files)
         return made
 
-    async def commit(self, subject: str, files: Mapping[str, str]) -> str:
-        """Write files, commit and push; the commit."""
+    async def commit(self, subject: str, files: Mapping[str, str | None]) -> str:
+        """Write files (None deletes), commit and push; the commit."""
         for name, text in files.items():
             path = self.clone / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            if text is None:
+                path.unlink()
+            else:
+                path.write_text(text)
         await git(self.clone, "add", "--all")
         await git(self.clone, "commit", "--quiet", "--message", subject)
         return await self._push()
