@@ -17,7 +17,8 @@ from conformance.api import KINDS, Api, Object, Refused, Resource, Unreachable, 
 LABEL = "progressive.delivery/conformance"
 ACCOUNT = "rollout"
 TOKEN_S = 7200
-GONE_S = 120.0
+GONE_S = 75.0
+"""More than the 60 s after which the operator lets go of a Rollout whatever happens."""
 ESTABLISHED_S = 30.0
 GATEWAY_CRDS = Path(__file__).parents[1] / "rollout" / "sandbox" / "crds"
 _RIGHTS = ("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
@@ -71,6 +72,7 @@ class Ledger:
                     continue
                 if resource is api.NAMESPACES:
                     await self.empty(name)
+                    await self._release(name)
                 else:
                     await self.api.delete(resource, None, name)
                 await self._gone(resource, name)
@@ -86,6 +88,12 @@ class Ledger:
         for each in names:
             with suppress(Refused, Unreachable, TimeoutError):
                 await self._gone(*each)
+
+    async def _release(self, namespace: str) -> None:
+        """Take the finalizers off the Rollouts of a namespace that nobody serves any more."""
+        for each in (await self.api.list(api.ROLLOUTS, namespace))[0]:
+            name = each["metadata"]["name"]
+            await self.api.patch(api.ROLLOUTS, namespace, name, {"metadata": {"finalizers": None}})
 
     async def _gone(self, resource: Resource, name: str) -> None:
         async with asyncio.timeout(GONE_S):

@@ -5,9 +5,13 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from conformance import api
+from conformance.api import Api
+from conformance.mirror import at
 
 STOP_S = 20.0
 BEGIN_S = 60.0
@@ -22,6 +26,7 @@ class Ended(Exception):  # noqa: N818 -- it reads as what it says
 class Operator:
     """One process."""
 
+    identity: str
     process: asyncio.subprocess.Process
     log: Path
 
@@ -49,6 +54,7 @@ class Operator:
 class Crew:
     """All operators of a run."""
 
+    api: Api
     kubeconfig: Path
     namespace: str
     folder: Path
@@ -57,42 +63,63 @@ class Crew:
 
     async def start(self) -> Operator:
         """One more; it may wait for its turn to lead."""
-        log = self.folder / f"operator-{len(self.members)}.log"
+        identity = f"operator-{len(self.members)}"
+        log = self.folder / f"{identity}.log"
         with open(log, "wb") as target:  # noqa: ASYNC230 -- one short call on a local file
             process = await asyncio.create_subprocess_exec(
                 *tied([sys.executable, "-m", "rollout.cli", "operator"]),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=target,
                 stderr=target,
-                env=self._environment(),
+                env=self._environment(identity),
                 start_new_session=True,  # Ctrl-C is for us: it has finalizers to release first
             )
-        operator = Operator(process, log)
+        operator = Operator(identity, process, log)
         self.members.append(operator)
         return operator
 
-    async def leading(self, operator: Operator) -> None:
+    async def watching(self, operator: Operator) -> None:
         """Wait until it follows the cluster. Raises Ended."""
+
+        async def follows() -> bool:
+            return operator.said("watching all namespaces")
+
+        await self._until(operator, "follow the cluster", follows, BEGIN_S)
+
+    async def leads(self, operator: Operator, seconds: float = BEGIN_S) -> None:
+        """Wait until it holds the Lease. Raises Ended."""
+
+        async def holds() -> bool:
+            leases, _ = await self.api.list(api.LEASES, self.namespace)
+            return any(at(lease, "spec", "holderIdentity") == operator.identity for lease in leases)
+
+        await self._until(operator, "lead", holds, seconds)
+
+    async def _until(
+        self, operator: Operator, what: str, look: Callable[[], Awaitable[bool]], seconds: float
+    ) -> None:
         try:
-            async with asyncio.timeout(BEGIN_S):
-                while not operator.said("watching all namespaces"):
+            async with asyncio.timeout(seconds):
+                while not await look():
                     if not operator.running:
                         raise Ended(_tail(operator.log))
-                    await asyncio.sleep(0.1)  # a file, bounded by the timeout above
+                    await asyncio.sleep(0.1)
         except TimeoutError:
-            raise Ended(f"it did not begin within {BEGIN_S:g} s: {_tail(operator.log)}") from None
+            raise Ended(f"it did not {what} within {seconds:g} s: {_tail(operator.log)}") from None
 
     async def stop(self) -> None:
         """End all."""
         await asyncio.gather(*(member.end() for member in self.members))
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, identity: str) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if key not in _QUIET}
         return kept | {
             "KUBECONFIG": str(self.kubeconfig),
             "ROLLOUT_METRICS_HOST": "127.0.0.1",
             "ROLLOUT_METRICS_PORT": "0",
             "ROLLOUT_PROMETHEUS_ALLOWED": self.prometheus,
+            "ROLLOUT_LEASE_NAMESPACE": self.namespace,
+            "ROLLOUT_IDENTITY": identity,
         }
 
 

@@ -185,9 +185,9 @@ class Run:
         namespace, login = await account(ledger, folder, await printed("manifests"))
         logs = self.given.logs or folder
         logs.mkdir(parents=True, exist_ok=True)
-        crew = Crew(login, namespace, logs, prometheus.url)
+        crew = Crew(ledger.api, login, namespace, logs, prometheus.url)
         stack.push_async_callback(crew.stop)
-        await crew.leading(await crew.start())
+        await crew.leads(await crew.start())
         return crew
 
     def _chosen(self) -> Mapping[str, Story]:

@@ -49,6 +49,7 @@ class Shop:
     pods: standins.Pods
     foreign: set[int] = field(default_factory=set)
     """resourceVersions that a story wrote."""
+    _told: list[int] = field(default_factory=list)
 
     @property
     def namespace(self) -> str:
@@ -245,6 +246,14 @@ class Shop:
 
         await self.until(f"{key}: {outcome}", there)
 
+    def abandon(self) -> None:
+        """What happens from now on is not the operator's doing."""
+        self._told.append(len(self.mirror.journal))
+
+    def broken(self) -> list[str]:
+        """The invariants that its history broke."""
+        return broken(self.mirror.journal[: min(self._told, default=None)], self.foreign)
+
     def sight(self) -> str:
         """What a person would look at first."""
         left_out = {"history", "refused", "evidence", "conditions"}
@@ -266,5 +275,5 @@ async def opened(given: Given, namespace: str, *, controllers: bool) -> AsyncIte
         yield shop
         for task in tasks:
             task.cancel()
-    wrong = broken(mirror.journal, shop.foreign)
+    wrong = shop.broken()
     assert not wrong, "\n".join(["an invariant was broken:", *wrong])

@@ -54,7 +54,7 @@ async def fields_dropped(stage: Stage) -> None:
     """A field that a careless client had dropped is named by an Event"""
     async with stage.shop() as shop:
         await shop.healthy()
-        body = shop.rollout()
+        body = shop.rollout("v2")
         body["spec"]["replicaz"] = 3
         await shop.kubectl("apply", "--validate=false", "--filename=-", given=yaml.safe_dump(body))
         await shop.told("FieldsPruned", "spec.replicaz")
@@ -100,8 +100,9 @@ async def what_kubectl_shows(stage: Stage) -> None:
         assert named.strip() == f"rollout.{api.OURS}/{NAME}", named
         explained = await shop.kubectl("explain", f"{KIND}.spec.strategy.canary.steps")
         assert "setWeight" in explained, explained
+        await shop.told("TrafficWeightUpdated")
         described = await shop.kubectl("describe", KIND)
-        assert "RolloutPaused" in described, described
+        assert "TrafficWeightUpdated" in described, described
 
 
 @story()

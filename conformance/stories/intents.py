@@ -1,5 +1,7 @@
 """What people ask for by `kubectl annotate` is done once, and acknowledged."""
 
+import asyncio
+
 from conformance.manifests import NAME
 from conformance.telling import Stage, story
 
@@ -17,6 +19,9 @@ async def abort_and_retry(stage: Stage) -> None:
         await shop.phase("Degraded")
         await shop.annotate("abort", "again")
         await shop.acknowledged("abort", "NothingToDo", "again")
+        await asyncio.sleep(
+            1.1
+        )  # managedFields tell whole seconds, and in doubt an abort counts as the later
         await shop.annotate("retry")
         await shop.acknowledged("retry", "Acted")
         await shop.paused(50)

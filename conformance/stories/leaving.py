@@ -23,4 +23,5 @@ async def namespace_deletion(stage: Stage) -> None:
     """A namespace deleted under way goes"""
     async with stage.shop() as shop:
         await shop.at_a_pause()
+        shop.abandon()
         await stage.given.kubectl("delete", "namespace", shop.namespace, "--timeout=90s")

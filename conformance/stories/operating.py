@@ -1,13 +1,16 @@
 """The operator itself: what it may do, and that another goes on where it was killed."""
 
+import asyncio
 import signal
 
 from conformance import api
 from conformance.api import Api
 from conformance.manifests import IN_STEPS
 from conformance.needs import Need
+from conformance.prometheus import Mode
 from conformance.telling import Stage, story
 
+AFTER_A_KILL_S, WHEN_TOLD_S = 25.0, 5.0
 FORBIDDEN = (
     *((verb, "", "secrets") for verb in ("get", "list")),
     *((verb, "", "pods") for verb in ("create", "delete")),
@@ -31,16 +34,26 @@ async def least_rights(stage: Stage) -> None:
 
 
 @story(Need.METRICS, Need.OWN_OPERATOR, alone=True)
-async def killed_under_way(stage: Stage) -> None:
-    """The operator is killed in the middle of a judgement, and the next one goes on"""
+async def handed_over(stage: Stage) -> None:
+    """The leader is killed, the next one told to go: each time a standby goes on where it was"""
     crew = stage.crew
     assert crew is not None
-    async with stage.shop() as shop:
-        await shop.judged(steps=IN_STEPS)
-        await shop.release("v2")
-        await shop.weighs(25)
-        await crew.members[-1].end(signal.SIGKILL)
-        await crew.leading(await crew.start())
-        await shop.serving("v2")
-        await shop.phase("Healthy")
-        assert shop.weights() == [0, 25, 50, 100, 0], shop.weights()
+    first, second = crew.members[-1], await crew.start()
+    await crew.watching(second)
+    async with stage.shop() as judged, stage.shop() as paused:
+        stage.prometheus.modes[judged.namespace] = Mode.DOWN
+        await asyncio.gather(judged.judged(steps=IN_STEPS), paused.at_a_pause())
+        await judged.release("v2")
+        await judged.weighs(25)
+        await first.end(signal.SIGKILL)
+        await paused.annotate("promote")
+        await crew.leads(second, AFTER_A_KILL_S)
+        await paused.acknowledged("promote", "Acted")
+        third = await crew.start()
+        await crew.watching(third)
+        await second.end(signal.SIGTERM)
+        await crew.leads(third, WHEN_TOLD_S)
+        del stage.prometheus.modes[judged.namespace]
+        await asyncio.gather(judged.serving("v2"), paused.serving("v2"))
+        assert judged.weights() == [0, 25, 50, 100, 0], judged.weights()
+        assert paused.weights() == [0, 50, 100, 0], paused.weights()

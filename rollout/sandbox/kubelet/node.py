@@ -11,6 +11,7 @@ from rollout.sandbox.controllers.queue import Queue
 from rollout.sandbox.kubelet.containers import now
 
 NODE = "sandbox"
+SCHEDULER = "default-scheduler"
 
 
 class Pods(Protocol):
@@ -67,7 +68,7 @@ class Kubelet:
         """Bring one pod in line."""
         try:
             pod = await self.client.get(PODS, *key)
-            if not pod["spec"].get("nodeName") and not deleting(pod):
+            if not pod["spec"].get("nodeName") and not deleting(pod) and _ours(pod):
                 if _cordoned(await self.client.get(NODES, None, NODE)):
                     return None
                 target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
@@ -110,3 +111,8 @@ class Kubelet:
 
 def _cordoned(node: Object) -> bool:
     return bool((node.get("spec") or {}).get("unschedulable"))
+
+
+def _ours(pod: Object) -> bool:
+    """Whether its spec leaves it to us to place it."""
+    return bool(pod["spec"].get("schedulerName", SCHEDULER) == SCHEDULER)
