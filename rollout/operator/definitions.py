@@ -24,6 +24,7 @@ SHOWN = 3
 """Fields that a message names."""
 
 Schema = Mapping[str, Any]
+_KEEPS_ALL = "x-kubernetes-preserve-unknown-fields"
 
 
 class Definitions:
@@ -85,7 +86,8 @@ def missing_fields(wanted: Schema, served: Schema) -> tuple[str, ...]:
 
 def _status(version: Schema) -> Schema:
     schema: Schema = version.get("schema", {}).get("openAPIV3Schema", {})
-    status: Schema = schema.get("properties", {}).get("status", {})
+    kept: Schema = schema if schema.get(_KEEPS_ALL) else {}
+    status: Schema = schema.get("properties", {}).get("status", kept)
     return status
 
 
@@ -93,7 +95,7 @@ def _missing(wanted: Schema, served: Schema, path: str) -> Iterator[str]:
     if not served:
         yield path
         return
-    if served.get("x-kubernetes-preserve-unknown-fields"):
+    if served.get(_KEEPS_ALL):
         return
     for name, child in wanted.get("properties", {}).items():
         yield from _missing(child, served.get("properties", {}).get(name, {}), f"{path}.{name}")

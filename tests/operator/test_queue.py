@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from rollout.api.errors import Retry
+from rollout.kube.errors import NotLeading
 from rollout.operator.queue import Key, Queue
 
 A = Key("Rollout", "shop", "a")
@@ -162,3 +163,74 @@ async def test_what_is_forgotten_is_taken_up_again_when_it_is_woken() -> None:
         queue.forget(B)
         queue.wake(A)
         await until(lambda: turns == 2)
+
+
+async def test_a_key_of_others_sleeps_until_it_is_ours_and_again_when_it_is_lost() -> None:
+    ours: set[Key] = set()
+    turns: list[Key] = []
+
+    async def turn(key: Key) -> datetime:
+        turns.append(key)
+        return datetime.now(UTC) + timedelta(milliseconds=20)
+
+    queue = Queue(turn, 4, lambda: datetime.now(UTC), is_ours=ours.__contains__)
+    task = asyncio.create_task(queue.run())
+    try:
+        queue.wake(A)
+        queue.wake_in(B, 0.01)
+        await asyncio.sleep(0.1)
+        assert turns == []
+        ours.add(A)
+        queue.resume(lambda key: key == A)
+        await until(lambda: turns.count(A) >= 3)
+        ours.clear()
+        taken = len(turns)
+        await asyncio.sleep(0.1)
+        assert len(turns) <= taken + 1
+        assert B not in turns
+        ours.update((A, B))
+        queue.resume(lambda _: True)
+        await until(lambda: B in turns and len(turns) > taken + 2)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_turn_that_may_not_write_any_more_is_not_tried_again_here() -> None:
+    turns = 0
+
+    async def turn(_: Key) -> None:
+        nonlocal turns
+        turns += 1
+        raise NotLeading("somebody else leads")
+
+    async with working(turn) as queue:
+        queue.wake(A)
+        await until(lambda: turns == 1)
+        await asyncio.sleep(0.2)
+        assert turns == 1
+        queue.resume(lambda _: True)
+        await until(lambda: turns == 2)
+
+
+async def test_whoever_leaves_waits_for_turns_under_way_but_not_for_long() -> None:
+    go, ended = asyncio.Event(), 0
+
+    async def turn(key: Key) -> None:
+        nonlocal ended
+        if key == A:
+            await go.wait()
+        else:
+            await asyncio.Event().wait()
+        ended += 1
+
+    async with working(turn) as queue:
+        queue.wake(A)
+        await asyncio.sleep(0.05)
+        asyncio.get_running_loop().call_later(0.1, go.set)
+        await queue.idle(lambda _: True, 10)
+        assert ended == 1
+        queue.wake(B)
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            await queue.idle(lambda _: True, 0.1)
