@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo sandbox test check format crds bench mutants conformance clean
+.PHONY: demo sandbox test check format crds bench mutants conformance campaign clean
 
 demo: $(STAMP)            ## the main job on the embedded sandbox
 	$(BIN)/rollout demo $(ARGS)
@@ -37,6 +37,9 @@ mutants: $(STAMP)         ## breaks promises on purpose, and shows the test that
 
 conformance: $(STAMP)     ## the operator's stories on the cluster of KUBECONFIG or KUBEBUILDER_ASSETS
 	$(BIN)/python -m conformance $(ARGS)
+
+campaign: $(STAMP)        ## whole rollouts under seeded faults, in virtual time
+	$(BIN)/python -m tests.campaign $(ARGS)
 
 clean:
 	rm -rf $(VENV) .sandbox build *.egg-info

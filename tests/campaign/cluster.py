@@ -8,6 +8,7 @@ import random
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -37,7 +38,18 @@ RUNS = Resource(GROUP, "v1alpha1", "analysisruns")
 ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes")
 OPERATOR = service_account(*SERVICE_ACCOUNT)
 _OWNED = {ROLLOUTS, RUNS, REPLICA_SETS, PODS}
+NODES: Storage = ("", "nodes")
+OLD_S = 3600.0
 _GATEWAY = {"httproutes.gateway.networking.k8s.io"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """All objects at one time of the virtual clock."""
+
+    objects: dict[Storage, dict[Any, Stored]]
+    version: int
+    at_s: float
 
 
 class _FewKinds(LocalClient):
@@ -51,12 +63,8 @@ class _FewKinds(LocalClient):
 class _Addresses:
     """Addresses that nobody listens on need no socket to hold them."""
 
-    def __init__(self) -> None:
-        self._last = 0
-
     def take(self) -> str:
-        self._last += 1
-        return f"10.0.{self._last // 250}.{self._last % 250 + 1}"
+        return "10.0.0.1"
 
     def release(self, address: str) -> None:
         pass
@@ -74,8 +82,6 @@ class Cluster:
         self.scripts = Scripts()
         self.writer = ""
         """Which operator writes just now; empty for everybody else."""
-        self._baseline: dict[Storage, dict[Any, Stored]] = {}
-        self._version = 0
 
     @classmethod
     async def made(cls) -> "Cluster":
@@ -86,25 +92,24 @@ class Cluster:
         await manifests.apply(cluster.client(), [*gateway, *all_crds().values(), *rights(), namespace])
         store = cluster.api.store
         store.version = store.first = 10**13  # the same each time, and above all that was given out
-        cluster.keep()
         return cluster
 
-    def keep(self) -> None:
-        """What stands now is what `reset` comes back to."""
+    def kept(self, at_s: float = 0.0) -> "Kept":
+        """What stands now, at a time of the virtual clock: `reset` comes back to it."""
         store = self.api.store
-        self._baseline = {storage: dict(held) for storage, held in store.objects.items()}
-        self._version = store.version
+        held = {storage: dict(each) for storage, each in store.objects.items() if storage != NODES}
+        return Kept(held, store.version, at_s)  # the kubelet registers its node each time
 
     def client(self, manager: str = "somebody") -> LocalClient:
         """The API as an administrator."""
         return LocalClient(self.api, manager=manager)
 
-    def reset(self) -> None:
+    def reset(self, kept: "Kept") -> None:
         """As it was when it was kept; nothing that was done since is left."""
         store = self.api.store
-        store.objects = {storage: dict(held) for storage, held in self._baseline.items()}
+        store.objects = {storage: dict(held) for storage, held in kept.objects.items()}
         store.history, store.dropped, store.watchers = {}, {}, {}
-        store.version = self._version
+        store.version = kept.version
         self.scripts = Scripts()
 
     def forget_history(self) -> None:
@@ -138,6 +143,11 @@ class Cluster:
         pods = ScriptedPods(client, self.scripts)
         pods._addresses.close()
         pods._addresses = _Addresses()  # type: ignore[assignment]
+        for stored in self.api.store.objects.get(("", "pods"), {}).values():
+            # It ran before: a kubelet that begins anew must not find it young.
+            at, status = stored.obj["metadata"], stored.obj["status"]
+            long_ago = asyncio.get_running_loop().time() - OLD_S
+            pods._seen[at["uid"]] = (long_ago, status["startTime"], status["podIP"])
         kubelet = Kubelet(client, informers, pods)
         self.scripts.on_change(kubelet.wake_all)
         controllers.spawn(kubelet.run(), "kubelet")

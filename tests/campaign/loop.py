@@ -22,9 +22,9 @@ class Standstill(AssertionError):  # noqa: N818 -- it reads as what it says
 class _Jump(selectors.SelectSelector):
     """Waits for nothing: as long as it would have waited, so much later it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__()
-        self.seconds = 0.0
+        self.seconds = seconds
 
     def select(self, timeout: float | None = None) -> list[Any]:
         """No file is ever ready here."""
@@ -37,8 +37,8 @@ class _Jump(selectors.SelectSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Its `time()` is seconds since `START`."""
 
-    def __init__(self) -> None:
-        self._jump = _Jump()
+    def __init__(self, begins_s: float) -> None:
+        self._jump = _Jump(begins_s)
         super().__init__(self._jump)
 
     def time(self) -> float:
@@ -50,9 +50,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return START + timedelta(seconds=self._jump.seconds)
 
 
-def play(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, in a time of its own."""
-    loop = VirtualLoop()
+def play(work: Coroutine[Any, Any, T], begins_s: float = 0.0) -> T:
+    """Run a coroutine to its end, in a time of its own that begins so many seconds after `START`."""
+    loop = VirtualLoop(begins_s)
     context = copy_context()
     context.run(CLOCK.set, loop.now)
     try:

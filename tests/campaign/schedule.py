@@ -82,21 +82,28 @@ class Outcome:
 
 
 class Stage:
-    """Plays schedules, one after the other; made once a process."""
+    """Plays schedules, one after the other; made once a process.
+
+    All stories but the first deploy begin where that one ended.
+    """
 
     def __init__(self) -> None:
-        self._empty = play(Cluster.made())
-        self._standing: tuple[Any, float] | None = None
+        self._cluster = play(Cluster.made())
+        self._begins = {FIRST.name: self._cluster.kept()}
+        first = self.run(Schedule(FIRST.name))
+        assert not first.violations, first.violations
+        self._standing = self._cluster.kept(first.virtual_s)
 
     def run(self, schedule: Schedule, *, calls: list[str] | None = None) -> Outcome:
         """Play one."""
         story = BY_NAME[schedule.story]
         outcome = Outcome(schedule)
         began = time.process_time()
-        self._empty.reset()
+        kept = self._begins.get(story.name) or self._standing
+        self._cluster.reset(kept)
         with seeded(schedule.seed):
             try:
-                play(_played(self._empty, story, outcome, calls))
+                play(_played(self._cluster, story, outcome, calls), kept.at_s)
             except Standstill as standstill:
                 outcome.violations.append(f"it stands still: {standstill}")
         outcome.cpu_s = time.process_time() - began
@@ -113,14 +120,12 @@ async def _played(cluster: Cluster, story: Story, outcome: Outcome, calls: list[
     weather.work()
     kinds = {fault.kind for fault in schedule.faults}
     try:
-        if story is not FIRST:
-            await _first(scene)
         scene.watch(Checks(scene.prometheus, list(story.steps), counts=not kinds & FALSIFIES))
         began = asyncio.get_running_loop().time()
         weather.begin()
         asyncio.get_running_loop().call_later(FAULTY_S, weather.clear)
         await story.tell(scene)
-        await _settled(scene, story, outcome, worldly=bool(kinds & WORLDLY))
+        await _settled(scene, story, outcome, began, worldly=bool(kinds & WORLDLY))
         outcome.virtual_s = asyncio.get_running_loop().time() - began
     except Never as never:
         outcome.violations.append(str(never))
@@ -133,21 +138,16 @@ async def _played(cluster: Cluster, story: Story, outcome: Outcome, calls: list[
     await controllers.stop()
 
 
-async def _first(scene: Scene) -> None:
-    await stories.first_deploy(scene)
-    await scene.until("v1", lambda: scene.told.get("phase") == "Healthy" and scene.current, SETTLES_S)
-
-
-async def _settled(scene: Scene, story: Story, outcome: Outcome, *, worldly: bool) -> None:
+async def _settled(scene: Scene, story: Story, outcome: Outcome, began: float, *, worldly: bool) -> None:
     """It ends as it has to, rests there, and then costs nothing."""
     phase = story.end.phase
 
     def there() -> bool:
         return scene.told.get("phase", "") == phase and stories.end(scene) == story.end
 
-    loop = asyncio.get_running_loop()
     await scene.until("the end", there, SETTLES_S)
-    await asyncio.sleep(max(FAULTY_S - loop.time(), 0.0) + REST_S)
+    faulty = began + FAULTY_S - asyncio.get_running_loop().time()
+    await asyncio.sleep(max(faulty, 0.0) + REST_S)
     outcome.violations += [f"it went on: {each}" for each in stories.end(scene).differs(story.end)]
     quiet = len(scene.ours())
     await asyncio.sleep(QUIET_S)

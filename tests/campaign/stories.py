@@ -187,6 +187,7 @@ STORIES = (
     Story("abort", abort, _refused("Aborted"), (0, 20, 0)),
     Story("superseded", superseded, _promoted("shop:v3"), (0, 20, 0, 20, 60, 100, 0)),
     Story("retry", retry, _promoted("shop:v2"), (0, 20, 0, 20, 60, 100, 0)),
+    Story("deletion", deletion, GONE, (0, 20, 0)),
     Story("asked", asked, _promoted("shop:v2"), (0, 20, 60, 100, 0), ASKED),
 )
 BY_NAME = {story.name: story for story in (FIRST, *STORIES)}

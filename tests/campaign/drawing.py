@@ -1,0 +1,84 @@
+"""Schedules: drawn from a seed, or every one of a kind."""
+
+import random
+from collections.abc import Iterator, Sequence
+
+from .faults import CALLS, Fault, Kind
+from .prometheus import Mode
+from .schedule import Schedule
+from .stories import STORIES, Story
+
+DOWN_S = 3.0
+"""How long it takes until a killed operator is started again."""
+FROZEN_S = 12.0
+KILLS = (Kind.KILL_BEFORE, Kind.KILL_AFTER)
+FREEZES = (Kind.FREEZE_BEFORE, Kind.FREEZE_AFTER)
+LONGEST = {
+    Kind.SECOND: 30.0,
+    Kind.KILLED: 40.0,
+    Kind.STORM: 25.0,
+    Kind.WATCHES_LATE: 40.0,
+    Kind.METRICS: 60.0,
+    Kind.SLOW_PODS: 15.0,
+}
+"""For how many seconds what begins at a time lasts at most."""
+LASTS_S = 60.0
+"""Faults begin within so many seconds of the change: about as long as a story takes."""
+WRITES, REQUESTS = 90, 350
+"""As many as the longest stories make."""
+
+
+def drawn(seed: int) -> Schedule:
+    """A story and one to five things that go wrong in it."""
+    dice = random.Random(seed)
+    story = dice.choice(STORIES)
+    count = dice.choice((1, 1, 2, 2, 3, 3, 4, 5))
+    return Schedule(story.name, tuple(_fault(dice) for _ in range(count)), seed)
+
+
+def _fault(dice: random.Random) -> Fault:
+    if dice.random() < 0.5:
+        return _on_a_call(dice, dice.choice(CALLS))
+    kind = dice.choice([each for each in Kind if each not in CALLS])
+    lasts = round(dice.uniform(1.0, LONGEST[kind]), 1) if kind in LONGEST else 0.0
+    mode = dice.choice(list(Mode)) if kind is Kind.METRICS else None
+    return Fault(kind, time=round(dice.uniform(0.0, LASTS_S), 1), seconds=lasts, mode=mode)
+
+
+def _on_a_call(dice: random.Random, kind: Kind) -> Fault:
+    seconds = seconds_of(kind) * dice.uniform(0.1, 2.0)
+    if dice.random() < 0.6:
+        return Fault(kind, write=dice.randint(1, WRITES), seconds=round(seconds, 1))
+    return Fault(kind, request=dice.randint(1, REQUESTS), seconds=round(seconds, 1))
+
+
+def seconds_of(kind: Kind) -> float:
+    """How long a fault of a call usually takes."""
+    if kind in KILLS:
+        return DOWN_S
+    if kind in FREEZES:
+        return FROZEN_S
+    return 4.0 if kind is Kind.DELAY else 0.0
+
+
+def kills(story: Story, writes: int, kinds: Sequence[Kind] = KILLS) -> Iterator[Schedule]:
+    """Killed at each of so many writes."""
+    for write in range(1, writes + 1):
+        for kind in kinds:
+            yield Schedule(story.name, (Fault(kind, write=write, seconds=DOWN_S),))
+
+
+def at_sites(story: Story, sites: dict[str, int], *, often: bool) -> Iterator[Schedule]:
+    """Each fault at each call site: at its first call, or with `often` also in the middle and at the last."""
+    for site, calls in sorted(sites.items()):
+        for nth in sorted({1, (calls + 1) // 2, calls} if often else {1}):
+            for kind in CALLS:
+                yield Schedule(story.name, (Fault(kind, site=site, nth=nth, seconds=seconds_of(kind)),))
+
+
+def packed(schedules: Sequence[Schedule], size: int) -> Iterator[Schedule]:
+    """The same faults, several in one schedule: cheaper, where most of them break nothing."""
+    stride = -(-len(schedules) // size)
+    for first in range(stride):
+        chosen = schedules[first::stride]
+        yield Schedule(chosen[0].story, tuple(fault for each in chosen for fault in each.faults), first)

@@ -1,0 +1,39 @@
+"""All schedules of a campaign, in parts."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from . import drawing
+from .schedule import Schedule, Stage
+from .stories import BY_NAME, FIRST, STORIES
+
+SWEPT = (FIRST, *STORIES)
+
+
+def random(_: Stage, seed: int, count: int) -> Iterator[Schedule]:
+    """So many schedules, each from a seed of its own."""
+    return (drawing.drawn(each) for each in range(seed, seed + count))
+
+
+def kills(stage: Stage, _seed: int, _count: int) -> Iterator[Schedule]:
+    """Every story, killed before and after each of its writes."""
+    for story in SWEPT:
+        yield from drawing.kills(story, stage.run(Schedule(story.name)).writes)
+
+
+def sites(stage: Stage, _seed: int, _count: int) -> Iterator[Schedule]:
+    """Every story, each fault at each call site: the first, the middle and the last call."""
+    for story in SWEPT:
+        yield from drawing.at_sites(story, stage.run(Schedule(story.name)).sites, often=True)
+
+
+Part = Callable[[Stage, int, int], Iterator[Schedule]]
+PARTS: dict[str, Part] = {"kills": kills, "sites": sites, "random": random}
+
+
+def scheduled(part: str, stage: Stage, seed: int, count: int, most: int | None = None) -> list[Schedule]:
+    """What a part plays, at most so many."""
+    return list(islice(PARTS[part](stage, seed, count), most))
+
+
+__all__ = ["BY_NAME", "PARTS", "scheduled"]
