@@ -21,7 +21,7 @@ from rollout.kube.client import Kube
 from rollout.kube.errors import AlreadyExists, Invalid
 from rollout.observe import references
 from rollout.observe.caches import Caches, Neighbourhood
-from rollout.observe.memory import Claim, Memory
+from rollout.observe.memory import Claim, Memory, Trial
 from rollout.observe.reading import Reading, read
 from rollout.plan import observed
 from rollout.plan.observed import Observed
@@ -94,7 +94,7 @@ class Observer:
             *(await self._claimed_twice(reading, namespace, rollout["metadata"]["name"])),
             *references.route_problems(reading, found_routes),
             *(runs.problems(reading.spec, templates, broken) if reading.spec else ()),
-            *(await self._template_problems(rollout, reading, replica_sets)),
+            *(await self._template_problems(rollout, reading, replica_sets, now)),
         )
         return Seen(
             rollout=rollout,
@@ -249,7 +249,11 @@ class Observer:
         return tuple(references.claimed_twice(reading, namespace, name, claims))
 
     async def _template_problems(
-        self, rollout: Manifest, reading: Reading, replica_sets: tuple[observed.ReplicaSet, ...]
+        self,
+        rollout: Manifest,
+        reading: Reading,
+        replica_sets: tuple[observed.ReplicaSet, ...],
+        now: datetime,
     ) -> tuple[Problem, ...]:
         """What the API server says of the ReplicaSet that a new revision would be, its paths ours."""
         if reading.spec is None or reading.wanted is None or reading.deleted_at is not None:
@@ -257,9 +261,11 @@ class Observer:
         if any(each.hash == reading.wanted.hash for each in replica_sets):
             return ()
         key = (rollout["metadata"]["uid"], reading.wanted.hash)
-        if key not in self.memory.refused_templates:
-            self.memory.refused_templates[key] = await self.try_template(rollout, reading.wanted.hash)
-        return self.memory.refused_templates[key]
+        held = self.memory.tried_templates.get(key)
+        if held is None or not held.stands(now):
+            held = Trial(await self.try_template(rollout, reading.wanted.hash), now)
+            self.memory.tried_templates[key] = held
+        return held.problems
 
     async def try_template(self, rollout: Manifest, revision: str) -> tuple[Problem, ...]:
         """What a strict dry-run of the ReplicaSet refuses."""

@@ -1,10 +1,13 @@
 """What outlives a turn and is no decision. Losing it costs a little time, never the right end."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rollout.api.errors import Problem
 from rollout.api.intents import UNKNOWN, Intent
+
+REFUSAL_STANDS = timedelta(minutes=1)
+"""For how long a template that was refused is not tried again."""
 
 Name = tuple[str, str]
 """(namespace, name)"""
@@ -28,6 +31,20 @@ class Claim:
         return (self.created, not self.serves, self.uid)
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What the API server said of a template, and when: a refusal may have been an admission policy's, which
+    its owner mends without a change of the Rollout.
+    """
+
+    problems: tuple[Problem, ...]
+    at: datetime
+
+    def stands(self, now: datetime) -> bool:
+        """Whether it need not be asked again."""
+        return not self.problems or now - self.at < REFUSAL_STANDS
+
+
 @dataclass(slots=True)
 class Memory:
     """What outlives a turn and is no decision: since when things stand, and whose they are."""
@@ -36,7 +53,7 @@ class Memory:
     claims: dict[Name, Claim] = field(default_factory=dict)
     heard: dict[Name, tuple[str, int, bool]] = field(default_factory=dict)
     """What the claims of others were read from: uid, generation, and whether it serves."""
-    refused_templates: dict[tuple[str, str], tuple[Problem, ...]] = field(default_factory=dict)
+    tried_templates: dict[tuple[str, str], Trial] = field(default_factory=dict)
     first_seen: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
 
     def stands_since(self, uid: str, service: str, state: object, now: datetime) -> datetime:
@@ -64,6 +81,6 @@ class Memory:
         if claim is not None:
             self.first_seen = {key: value for key, value in self.first_seen.items() if key[0] != claim.uid}
             self.standing = {key: value for key, value in self.standing.items() if key[0] != claim.uid}
-            self.refused_templates = {
-                key: value for key, value in self.refused_templates.items() if key[0] != claim.uid
+            self.tried_templates = {
+                key: value for key, value in self.tried_templates.items() if key[0] != claim.uid
             }
