@@ -73,7 +73,7 @@ def moments(seen: Mapping[str, Sequence[Seen]], names: Names) -> list[Moment]:
                 turn = each.status.get("turn", turn)
         if route is not None:
             canary, stable = (_endpoints(slices.values(), name) for name in (names.canary, names.stable))
-            alive = sum(_serves(pod) for pod in pods.values())
+            alive = sum(pod.serves for pod in pods.values())
             found.append(Moment(at, weight_of(route, names.canary), canary, stable, alive, turn))
     return found
 
@@ -81,11 +81,6 @@ def moments(seen: Mapping[str, Sequence[Seen]], names: Names) -> list[Moment]:
 def _endpoints(slices: Iterable[Object], service: str) -> int:
     own = [each for each in slices if each and each["metadata"]["labels"].get(SERVICE) == service]
     return sum(bool(end["conditions"].get("ready")) for each in own for end in each.get("endpoints") or ())
-
-
-def _serves(pod: Seen) -> bool:
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in pod.status.get("conditions", ()))
-    return ready and not pod.gone and not pod.object["metadata"].get("deletionTimestamp")
 
 
 @dataclass(frozen=True, slots=True)

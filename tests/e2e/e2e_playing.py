@@ -1,5 +1,6 @@
 """Stories told side by side on one stage, each by a thread and with a shop of its own."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from pathlib import Path
 
 from e2e_stage import Shop, Stage
 
+CAMPAIGN = os.environ.get("ROLLOUT_CAMPAIGN", "")
+"""Where the long versions of the stories are told: the file that their outcomes are written to."""
 Story = Callable[[Shop], None]
 LOG_TAIL = 6000
 

@@ -116,6 +116,7 @@ class Shop:
 
     def __init__(self, stage: Stage, home: Path, rate: float = RATE) -> None:
         self.stage = stage
+        self.home = home
         self.rate = rate
         self.namespace = f"e2e-{next(_numbers)}"
         self.host = f"{self.namespace}.local"
@@ -308,6 +309,16 @@ class Shop:
             for each in self.witness.seen["events"]
         ]
         return "\n".join(str(line) for line in changes(lines))
+
+
+def pods_of(shop: Shop, version: str) -> list[str]:
+    """Names of a version's pods that are ready and not on their way out."""
+    newest = {each.name: each for each in shop.witness.seen["pods"]}
+    return [
+        name
+        for name, each in newest.items()
+        if each.object["spec"]["containers"][0]["image"] == f"shop:{version}" and each.serves
+    ]
 
 
 def is_true(status: Object, kind: str) -> bool:

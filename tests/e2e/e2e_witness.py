@@ -55,6 +55,12 @@ class Seen:
         return self.object["metadata"]["name"]
 
     @property
+    def serves(self) -> bool:
+        """Whether it is a pod that is ready and not on its way out."""
+        ready = any(c["type"] == "Ready" and c["status"] == "True" for c in self.status.get("conditions", ()))
+        return ready and not self.gone and not self.object["metadata"].get("deletionTimestamp")
+
+    @property
     def status(self) -> Object:
         return self.object.get("status") or {}
 
