@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from rollout.api.status import Drift, RolloutStatus, Stage
 from rollout.plan import facts as ask
-from rollout.plan import schedule
+from rollout.plan import finalizer, schedule
 from rollout.plan.actions import Action, EnsureSelector, EnsureWeights
 from rollout.plan.facts import Facts
 from rollout.plan.observed import Observed
@@ -31,15 +31,11 @@ def strayed(observed: Observed) -> bool:
 
 
 def _weight_strays(observed: Observed) -> bool:
-    """Whether a weight was read back and is another now, or is more than was ever asked for.
-
-    What stood at the last look may be our own, on its way down.
-    """
+    """Whether a weight was read back and is another now, or is more than is asked for."""
     status, live = observed.status, observed.canary_percent
     if status.weight_since is not None:
         return not observed.reads_back(status.canary.desired_weight)
-    known = status.canary.weights.canary.weight if status.canary.weights else None
-    return live is not None and live > status.canary.desired_weight and live != known
+    return live is not None and live > status.canary.desired_weight
 
 
 def undone(facts: Facts, after: RolloutStatus, deed: Action) -> str:
@@ -50,10 +46,16 @@ def undone(facts: Facts, after: RolloutStatus, deed: Action) -> str:
     match deed:
         case EnsureWeights():
             again = _recent(facts, WEIGHT) and before.canary.desired_weight == after.canary.desired_weight
-            return WEIGHT if again or _weight_strays(facts.observed) else ""
+            return WEIGHT if again or (_weight_strays(facts.observed) and _moved(before, facts)) else ""
         case EnsureSelector(name, revision) if revision is not None:
             return SELECTOR if _selector_strays(facts, before, after, name) else ""
     return ""
+
+
+def _moved(before: RolloutStatus, facts: Facts) -> bool:
+    """Whether the weight is not what stood at the last look: that may be our own, on its way down."""
+    known = before.canary.weights.canary.weight if before.canary.weights else None
+    return facts.live != known
 
 
 def _recent(facts: Facts, reason: str) -> bool:
@@ -71,10 +73,9 @@ def _selector_strays(facts: Facts, before: RolloutStatus, after: RolloutStatus, 
         return False
     if canary is not None and canary.name == name:
         return before.stage in CARRYING | {Stage.STABLE, Stage.REFUSED, Stage.RETURNING}
-    moving = before.stage in {Stage.SWITCHING, Stage.ROLLING_BACK}
-    return not ask.names(stable, before.current_pod_hash) and not (
-        moving and ask.names(stable, before.stable_rs)
-    )
+    moving = before.stage in {Stage.RESETTING, Stage.SWITCHING, Stage.ROLLING_BACK}
+    own = finalizer.revisions(facts) if moving else {before.stable_rs}
+    return stable is not None and stable.hash not in own
 
 
 def noted(facts: Facts, after: RolloutStatus, deeds: Iterable[Action]) -> RolloutStatus:
