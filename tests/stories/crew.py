@@ -83,13 +83,14 @@ class Crew:
                 each.result()
 
 
-async def process(sandbox: Sandbox, home: Path, prometheus: str) -> processes.Child:
+async def process(sandbox: Sandbox, home: Path, prometheus: str, **settings: str) -> processes.Child:
     """`rollout operator` as a process, under the same account; its log is `operator.log` in `home`."""
+    named = {f"ROLLOUT_{name.upper()}": value for name, value in settings.items()}
     return await processes.start(
         "operator",
         [sys.executable, "-m", "rollout.cli", "operator"],
         log=home / "operator.log",
-        env=environment(sandbox.kubeconfig_for(*SERVICE_ACCOUNT), home, prometheus),
+        env=environment(sandbox.kubeconfig_for(*SERVICE_ACCOUNT), home, prometheus) | named,
     )
 
 
