@@ -15,10 +15,12 @@ no I/O, no clock, no logging, no randomness. Time is an argument.
 
 from analysis.compatibility import compatible
 from analysis.evidence import Counts, Pair, Series
+from analysis.histogram import Buckets
 from analysis.metric import (
     Against,
     Direction,
     Dispersion,
+    Histogram,
     Kind,
     Line,
     Margin,
@@ -36,11 +38,13 @@ from analysis.verdict import Judgement, MetricVerdict, Outcome, judge
 __all__ = [
     "Against",
     "ArmSamples",
+    "Buckets",
     "Checkpoint",
     "Context",
     "Counts",
     "Direction",
     "Dispersion",
+    "Histogram",
     "InvalidPolicy",
     "Judgement",
     "Kind",

@@ -9,7 +9,8 @@ from analysis.boundaries import requests_at_even_odds
 from analysis.evidence import Pair
 from analysis.metric import Against, Metric, Role
 from analysis.policy import Policy
-from analysis.sequential import Checkpoint, MetricState, Test, expected_rate, facing
+from analysis.sequential import expected_rate, facing
+from analysis.state import Checkpoint, MetricState, Test
 from analysis.verdict import MetricVerdict, Outcome, judge
 
 SUSPICION = 5.0  # a harm e-value above which a canary is not compatible with a good one

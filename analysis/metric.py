@@ -105,24 +105,40 @@ class Slo:
 
 
 @dataclass(frozen=True, slots=True)
+class Histogram:
+    """All of a histogram: harm by its shape, safety by the shares beyond `edges`, as for an SLO.
+
+    Harm is that the canary is slower at all, proved by the whole shape, while it is also slower than is
+    tolerated by its 99th percentile or by the share beyond an edge. With a `shift` harm is to be slower by
+    more than that many buckets, and nothing else is asked.
+    """
+
+    buckets: str
+    edges: tuple[float, ...]
+    shift: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
     """Events by exposure: a counter against the pod-hours in which it was watched."""
 
     events: str
 
 
-Kind = Proportion | Slo | Rate
+Kind = Proportion | Slo | Histogram | Rate
 
 # Where a metric names no margin: 1.05 and +0.02 pp, 1.5 and +0.25 pp for shares; for rates 5 % and one event
 # in 50 pod-hours, 50 % and one in 5 pod-minutes.
 _TOLERATE: Mapping[type, Margin] = {
     Proportion: Margin(0.05, 0.0002),
     Slo: Margin(0.05, 0.0002),
+    Histogram: Margin(0.05, 0.0002),
     Rate: Margin(0.05, 0.02),
 }
 _UNACCEPTABLE: Mapping[type, Margin] = {
     Proportion: Margin(0.5, 0.0025),
     Slo: Margin(0.5, 0.0025),
+    Histogram: Margin(0.5, 0.0025),
     Rate: Margin(0.5, 12.0),
 }
 
@@ -176,5 +192,5 @@ class Metric:
 
     @property
     def edges(self) -> tuple[float | None, ...]:
-        """One test each: the edges of an SLO, else a single None."""
-        return self.kind.edges if isinstance(self.kind, Slo) else (None,)
+        """One test each: the edges of an SLO or a histogram, else a single None."""
+        return self.kind.edges if isinstance(self.kind, Slo | Histogram) else (None,)

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from analysis.metric import Against, Direction, Metric, Rate, Role, Slo
+from analysis.metric import Against, Direction, Histogram, Metric, Rate, Role, Slo
 
 MAX_EDGES = 3  # each edge is a test of its own; three fit the 4 kB that a metric's state may take
+MAX_SHIFT = 8  # buckets
 MAX_PHI = 20.0  # beyond this the noise of a metric is not what a rollback may rest on
 
 
@@ -113,8 +114,19 @@ def _metric_faults(metric: Metric, path: str) -> Iterator[tuple[str, str]]:
     else:
         yield from _margin_faults(metric, path)
     yield from _dispersion_faults(metric, f"{path}.dispersion")
-    if isinstance(metric.kind, Slo):
+    if isinstance(metric.kind, Slo | Histogram):
         yield from _edge_faults(metric.kind.edges, f"{path}.slo")
+    if isinstance(metric.kind, Histogram):
+        yield from _histogram_faults(metric, metric.kind, path)
+
+
+def _histogram_faults(metric: Metric, kind: Histogram, path: str) -> Iterator[tuple[str, str]]:
+    if metric.against is Against.LIMIT:
+        yield f"{path}.against", "the shape of a histogram needs a control: use the SLO's edges alone"
+    if not 0 <= kind.shift <= MAX_SHIFT:
+        yield f"{path}.shift", f"must be 0 to {MAX_SHIFT} buckets, not {kind.shift}"
+    if metric.dispersion.tau > 0:
+        yield f"{path}.dispersion.tau", "is for counts: the shape of a histogram is tempered by phi alone"
 
 
 def _margin_faults(metric: Metric, path: str) -> Iterator[tuple[str, str]]:

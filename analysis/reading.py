@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,7 +18,6 @@ from analysis.evidence import (
     Series,
     common_instant,
     count,
-    count_histogram,
     exposure,
     scrape_interval,
     scrapes,
@@ -25,7 +25,8 @@ from analysis.evidence import (
     to_datetime,
     to_ms,
 )
-from analysis.metric import Against, Metric, Proportion, Rate, Slo
+from analysis.histogram import Buckets, by_histogram, count_buckets, shared_edges
+from analysis.metric import Against, Histogram, Metric, Proportion, Rate, Slo
 
 CANARY, STABLE = "canary", "stable"
 DEFAULT_INTERVAL = timedelta(seconds=15)
@@ -45,7 +46,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What `(since, until]` brought. `counts`: a pair for each edge of an SLO, else one; empty unless OK."""
+    """What `(since, until]` brought; empty unless OK.
+
+    counts: a pair for each edge of an SLO or a histogram, else one. buckets: all of a histogram.
+    """
 
     since: datetime
     until: datetime
@@ -54,6 +58,7 @@ class Reading:
     cause: str = ""
     notes: tuple[str, ...] = ()
     interval: timedelta | None = None  # the scrape interval that the samples show
+    buckets: Buckets | None = None
     pods: tuple[int, int] = (1, 1)  # how many of canary and stable the counts are from; 1 where it isn't told
     seen: datetime | None = (
         None  # up to where both arms were scraped, though an arm that had no event is waited for
@@ -153,7 +158,7 @@ def _needed(metric: Metric) -> str:
     match metric.kind:
         case Proportion():
             return "total"
-        case Slo():
+        case Slo() | Histogram():
             return "buckets"
         case Rate():
             return "events"
@@ -180,7 +185,7 @@ def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, cont
     if end <= to_ms(start):
         return replace(waiting, cause="no scrape of every target since the last look")
     try:
-        counts, rebased = _counts(metric, samples, to_ms(start), end, seen)
+        counts, buckets, rebased = _counts(metric, samples, to_ms(start), end, seen)
     except NotACounterError as wrong:
         return replace(waiting, status=Status.ERROR, cause=str(wrong))
     silent = _silent(metric, counts)
@@ -194,6 +199,7 @@ def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, cont
         cause=silent,
         notes=_notes(rebased, start - cut),
         interval=known,
+        buckets=buckets,
         pods=(_pods(samples.canary), _pods(samples.stable)),
     )
 
@@ -234,26 +240,21 @@ def _notes(rebased: int, unread: timedelta) -> tuple[str, ...]:
 
 def _counts(
     metric: Metric, samples: Samples, cut: int, until: int, seen: Scrapes
-) -> tuple[tuple[Pair, ...], int]:
+) -> tuple[tuple[Pair, ...], Buckets | None, int]:
+    """Pairs, the histogram where it is one, and how many series only found their baseline."""
+    if isinstance(metric.kind, Slo | Histogram):
+        return _histogram(metric.kind, samples, cut, until, seen)
     canary, stable = (_arm_counts(metric, arm, cut, until, seen) for arm in (samples.canary, samples.stable))
-    pairs = tuple(Pair(one, other) for one, other in zip(canary[0], stable[0], strict=True))
-    return pairs, canary[1] + stable[1]
+    return (Pair(canary[0], stable[0]),), None, canary[1] + stable[1]
 
 
-def _arm_counts(
-    metric: Metric, arm: ArmSamples, cut: int, until: int, seen: Scrapes
-) -> tuple[list[Counts], int]:
-    match metric.kind:
-        case Proportion():
-            bad = count(arm.series.get("bad", ()), cut, until, seen)
-            total = count(arm.series.get("total", ()), cut, until, seen)
-            return [_within(bad, total)], bad.rebased + total.rebased
-        case Slo(edges=edges):
-            return _slower(arm.series.get("buckets", ()), edges, cut, until, seen)
-        case Rate():
-            events = count(arm.series.get("events", ()), cut, until, seen)
-            watched = exposure((*arm.every, *arm.up), cut, until)
-            return [Counts(events.value, watched)], events.rebased
+def _arm_counts(metric: Metric, arm: ArmSamples, cut: int, until: int, seen: Scrapes) -> tuple[Counts, int]:
+    if isinstance(metric.kind, Rate):
+        events = count(arm.series.get("events", ()), cut, until, seen)
+        return Counts(events.value, exposure((*arm.every, *arm.up), cut, until)), events.rebased
+    bad = count(arm.series.get("bad", ()), cut, until, seen)
+    total = count(arm.series.get("total", ()), cut, until, seen)
+    return _within(bad, total), bad.rebased + total.rebased
 
 
 def _within(bad: Increase, total: Increase) -> Counts:
@@ -264,39 +265,14 @@ def _within(bad: Increase, total: Increase) -> Counts:
     return Counts(bad.value, total.value)
 
 
-def _slower(
-    buckets: Sequence[Series], edges: Sequence[float], cut: int, until: int, seen: Scrapes
-) -> tuple[list[Counts], int]:
-    histograms: dict[tuple[tuple[str, str], ...], dict[float, Series]] = {}
-    for one in buckets:
-        rest = tuple(sorted((name, value) for name, value in one.labels.items() if name != "le"))
-        histograms.setdefault(rest, {})[_edge(one)] = one
-    wanted = (*edges, float("inf"))
-    sums = [Increase()] * len(wanted)
-    for parts in histograms.values():
-        for edge in wanted:
-            if edge not in parts:
-                known = ", ".join(f"{le:g}" for le in sorted(parts))
-                raise NotACounterError(f"no bucket with the edge {edge:g}: the histogram has {known}")
-        found = count_histogram([parts[edge] for edge in wanted], cut, until, seen)
-        _rising(found, wanted)
-        sums = [held + more for held, more in zip(sums, found, strict=True)]
-    total = sums[-1]
-    slower = [Counts(total.value - below.value, total.value) for below in sums[:-1]]
-    return slower, total.rebased
-
-
-def _rising(found: Sequence[Increase], edges: Sequence[float]) -> None:
-    for place in range(1, len(found)):
-        if found[place].value < found[place - 1].value:
-            raise NotACounterError(
-                f"{found[place - 1].value:g} requests up to {edges[place - 1]:g} but"
-                f" {found[place].value:g} up to {edges[place]:g}: the buckets of a histogram can't shrink"
-            )
-
-
-def _edge(bucket: Series) -> float:
-    try:
-        return float(bucket.labels["le"])
-    except (KeyError, ValueError):
-        raise NotACounterError(f"{bucket} has no usable `le`: not a classic histogram's bucket") from None
+def _histogram(
+    kind: Slo | Histogram, samples: Samples, cut: int, until: int, seen: Scrapes
+) -> tuple[tuple[Pair, ...], Buckets | None, int]:
+    parts = [by_histogram(arm.series.get("buckets", ())) for arm in (samples.canary, samples.stable)]
+    edges: tuple[float, ...] = (*kind.edges, math.inf)
+    if isinstance(kind, Histogram):
+        edges = shared_edges((*parts[0], *parts[1]), kind.edges)
+    (canary, some), (stable, others) = (count_buckets(arm, edges, cut, until, seen) for arm in parts)
+    buckets = Buckets(edges, canary, stable)
+    whole = buckets if isinstance(kind, Histogram) else None
+    return tuple(buckets.beyond(edge) for edge in kind.edges), whole, some + others

@@ -1,119 +1,65 @@
 """The tests as folds: a checkpoint and a reading give the next checkpoint.
 
-A checkpoint is all that a judge remembers: for each metric one cut, the counts and the capital of its bets,
-and no series; at most 4 kB of JSON a metric. Arrays are packed as base64 of little-endian doubles, so what is
-read back is what was written, bit for bit.
+Only what begins at a metric's cut is taken in, so that nothing is counted twice and nothing is left out.
 """
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 
 from analysis.betting import Bet
 from analysis.boundaries import HARM, SAFE, increments
 from analysis.evidence import NO_EVENTS, Counts, Pair, to_datetime, to_ms
-from analysis.interval import NO_LIKELIHOOD, likelihood_added
-from analysis.metric import Against, Direction, Line, Metric, Rate
+from analysis.histogram import NO_BUCKETS, Buckets, common_edges, rebinned
+from analysis.interval import likelihood_added
+from analysis.metric import Against, Direction, Histogram, Line, Metric, Rate
 from analysis.pods import inflation
 from analysis.policy import Policy
 from analysis.reading import Reading, Status
+from analysis.shapes import SHAPES, gains, shapes, shifted
+from analysis.state import Checkpoint, MetricState, ShapeTest, Test
 
-FORMAT = 1
+__all__ = ["Checkpoint", "NotAtCutError", "begin", "begin_step", "expected_rate", "facing", "fold", "skip"]
+
 PRIOR_EVENTS = 0.1  # what the stable rate is guessed from before anything was counted:
 PRIOR_SHARE = 0.001  # a tenth of a bad event in 100 requests,
 PRIOR_PER_POD_HOUR = 0.1  # or in one pod-hour
 NOTE_LENGTH = 200
-NOTHING = Pair()
+MOST_KNOWN = 10_000  # requests of history: what is counted now soon outweighs them
 
 
 class NotAtCutError(ValueError):
     """A reading that does not begin at the metric's cut: folding it would count twice or leave a gap."""
 
 
-@dataclass(frozen=True, slots=True)
-class Test:
-    """One line's evidence: a metric has one, an SLO one an edge. Harm lasts the rollout, safe one step."""
+def begin(policy: Policy, at: datetime, known: Mapping[str, Buckets] | None = None) -> Checkpoint:
+    """The start of a rollout: nothing is counted, and nothing before `at` will be.
 
-    harm: Bet
-    safe: Bet
-    counted: Pair = NOTHING
-    in_step: Pair = NOTHING
-    likelihood: tuple[float, ...] = NO_LIKELIHOOD
-
-
-@dataclass(frozen=True, slots=True)
-class MetricState:
-    """What is remembered of one metric. `status` and `cause` are the last look's."""
-
-    cut: int
-    tests: tuple[Test, ...]
-    looks: int = 0
-    looks_in_step: int = 0
-    status: Status = Status.WAITING
-    cause: str = "not looked at yet"
-    status_since: int = 0
-    note: str = ""
-    interval: int | None = None
-    seen: int = 0
-
-    @property
-    def fresh(self) -> int:
-        """Up to where the source is known to show both arms, counted or not."""
-        return max(self.cut, self.seen)
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Where the judge of one rollout stands. Times are milliseconds since the epoch."""
-
-    began: int
-    step: str
-    step_since: int
-    metrics: Mapping[str, MetricState]
-
-    def cut(self, name: str) -> datetime:
-        """Where this metric's reading stands: everything up to here is counted or given up."""
-        return to_datetime(self.metrics[name].cut)
-
-    def scrape_interval(self, name: str) -> timedelta | None:
-        """The scrape interval that the metric's samples showed last: the default interval between looks."""
-        seen = self.metrics[name].interval
-        return None if seen is None else timedelta(milliseconds=seen)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able dict; `from_json` gives back an equal checkpoint."""
-        return {
-            "format": FORMAT,
-            "began": self.began,
-            "step": self.step,
-            "stepSince": self.step_since,
-            "metrics": {name: _metric_to_json(state) for name, state in self.metrics.items()},
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Checkpoint:
-        """Raises ValueError for another format or a damaged checkpoint."""
-        if data.get("format") != FORMAT:
-            raise ValueError(f"checkpoint of format {data.get('format')!r}; this judge reads format {FORMAT}")
-        try:
-            metrics = {name: _metric_from_json(state) for name, state in data["metrics"].items()}
-            return cls(int(data["began"]), str(data["step"]), int(data["stepSince"]), metrics)
-        except (KeyError, TypeError, AttributeError, IndexError) as damage:
-            raise ValueError(f"damaged checkpoint: {damage!r}") from damage
-
-
-def begin(policy: Policy, at: datetime) -> Checkpoint:
-    """The start of a rollout: nothing is counted, and nothing before `at` will be."""
+    known: by metric, stable's histogram before the rollout. It is what the first bets on a histogram are made
+    from, and makes them better, not truer.
+    """
     now = to_ms(at)
-    opened = Test(Bet.opened(HARM, policy.late_share), Bet.opened(SAFE))
-    metrics = {m.name: MetricState(now, (opened,) * len(m.edges), status_since=now) for m in policy.metrics}
+    metrics = {m.name: _opened(policy, m, now, (known or {}).get(m.name, NO_BUCKETS)) for m in policy.metrics}
     return Checkpoint(now, "", now, metrics)
+
+
+def _opened(policy: Policy, metric: Metric, now: int, known: Buckets) -> MetricState:
+    shape = None
+    if isinstance(metric.kind, Histogram):
+        scale = min(1.0, MOST_KNOWN / max(sum(known.stable), 1.0))
+        none = (0.0,) * len(known.edges)
+        shape = ShapeTest(
+            Bet.opened(SHAPES, policy.late_share),
+            Buckets(known.edges, none, none),
+            tuple(float(round(count * scale)) for count in known.stable),
+        )
+    harm = Bet.opened(HARM, policy.late_share) if shape is None else None
+    tests = (Test(harm, Bet.opened(SAFE)),) * len(metric.edges)
+    return MetricState(now, tests, status_since=now, shape=shape)
 
 
 def begin_step(checkpoint: Checkpoint, step: str, at: datetime) -> Checkpoint:
@@ -165,8 +111,18 @@ def fold(policy: Policy, checkpoint: Checkpoint, name: str, reading: Reading) ->
         _updated(test, metric, line, pair, share, in_step=in_step)
         for test, pair in zip(state.tests, reading.counts, strict=True)
     )
+    shape = looked.shape
+    if shape is not None:
+        if reading.buckets is None:
+            raise NotAtCutError(f"{name}: a reading of a histogram without its buckets")
+        shape = _shaped(shape, metric, reading.buckets, share)
     counted = replace(
-        looked, cut=until, tests=tests, looks=state.looks + 1, looks_in_step=state.looks_in_step + in_step
+        looked,
+        shape=shape,
+        cut=until,
+        tests=tests,
+        looks=state.looks + 1,
+        looks_in_step=state.looks_in_step + in_step,
     )
     return _with(checkpoint, name, counted)
 
@@ -200,12 +156,41 @@ def _harm_line(policy: Policy, metric: Metric, reading: Reading) -> Line:
 def _updated(test: Test, metric: Metric, line: Line, pair: Pair, share: float, *, in_step: bool) -> Test:
     sided = facing(metric, pair)
     rate, phi = expected_rate(metric, test), metric.dispersion.phi
-    harm = test.harm.invested(share).updated(increments(HARM, line, sided, rate) / phi)
+    harm = test.harm
+    if harm is not None:
+        harm = harm.invested(share).updated(increments(HARM, line, sided, rate) / phi)
     counted, likelihood = test.counted + pair, likelihood_added(test.likelihood, pair)
     if not in_step:
         return replace(test, harm=harm, counted=counted, likelihood=likelihood)
     safe = test.safe.updated(increments(SAFE, metric.safe_line, sided, rate) / phi)
     return Test(harm, safe, counted, test.in_step + pair, likelihood)
+
+
+def _shaped(shape: ShapeTest, metric: Metric, seen: Buckets, share: float) -> ShapeTest:
+    """Bet on one interval by what was counted before it, on the edges that both have.
+
+    A histogram that has no edge in common with what it was before is looked at as if it were new.
+    """
+    assert isinstance(metric.kind, Histogram)
+    before, known = shape.counted, shape.known
+    edges = common_edges((before.edges, seen.edges))
+    if len(edges) < 2:
+        edges, before, known = seen.edges, NO_BUCKETS, ()
+    elif known:
+        known = rebinned(known, before.edges, edges)
+    seen = seen.on(edges)
+    turned = metric.direction is Direction.DECREASE
+    sided, past = (each.swapped() if turned else each for each in (seen, before))
+    reference = np.zeros(len(edges)) if len(past.edges) < 2 else np.array(past.on(edges).stable)
+    if known:
+        reference = reference + np.array(known)
+    shift = metric.kind.shift
+    ratios = shapes(edges, shifted(reference, shift))
+    gained = gains(ratios, np.array(sided.canary), shifted(np.array(sided.stable), shift))
+    bet = shape.bet.invested(share).updated(gained / metric.dispersion.phi)
+    counted = before + seen
+    outweighed = sum(counted.stable) >= 10 * MOST_KNOWN
+    return ShapeTest(bet, counted, () if outweighed else known)
 
 
 def facing(metric: Metric, pair: Pair) -> Pair:
@@ -225,80 +210,3 @@ def expected_rate(metric: Metric, test: Test) -> float:
     past = facing(metric, test.counted).stable
     prior = PRIOR_PER_POD_HOUR if isinstance(metric.kind, Rate) else PRIOR_SHARE
     return (past.bad + PRIOR_EVENTS) / (past.total + PRIOR_EVENTS / prior)
-
-
-def _pack(values: Sequence[float]) -> str:
-    return base64.b64encode(np.array(values, dtype="<f8").tobytes()).decode("ascii")
-
-
-def _unpack(text: str) -> tuple[float, ...]:
-    return tuple(np.frombuffer(base64.b64decode(text, validate=True), dtype="<f8").tolist())
-
-
-def _counts_to_json(pair: Pair) -> list[float]:
-    return [pair.canary.bad, pair.canary.total, pair.stable.bad, pair.stable.total]
-
-
-def _counts_from_json(data: Sequence[float]) -> Pair:
-    canary_bad, canary_total, stable_bad, stable_total = map(float, data)
-    return Pair(Counts(canary_bad, canary_total), Counts(stable_bad, stable_total))
-
-
-def _test_to_json(test: Test) -> dict[str, Any]:
-    return {
-        "harm": _pack(test.harm.logs),
-        "reserve": test.harm.reserve,
-        "safe": _pack(test.safe.logs),
-        "counted": _counts_to_json(test.counted),
-        "inStep": _counts_to_json(test.in_step),
-        "likelihood": _pack(test.likelihood),
-    }
-
-
-def _test_from_json(data: Mapping[str, Any]) -> Test:
-    harm, safe, likelihood = (_unpack(data[key]) for key in ("harm", "safe", "likelihood"))
-    for found, wanted in (
-        (harm, len(HARM.kappas)),
-        (safe, len(SAFE.kappas)),
-        (likelihood, len(NO_LIKELIHOOD)),
-    ):
-        if len(found) != wanted:
-            raise ValueError(f"damaged checkpoint: {len(found)} numbers where {wanted} were written")
-    return Test(
-        Bet(harm, float(data["reserve"])),
-        Bet(safe),
-        _counts_from_json(data["counted"]),
-        _counts_from_json(data["inStep"]),
-        likelihood,
-    )
-
-
-def _metric_to_json(state: MetricState) -> dict[str, Any]:
-    return {
-        "cut": state.cut,
-        "tests": [_test_to_json(test) for test in state.tests],
-        "looks": state.looks,
-        "looksInStep": state.looks_in_step,
-        "status": state.status.value,
-        "cause": state.cause,
-        "statusSince": state.status_since,
-        "note": state.note,
-        "interval": state.interval,
-        "seen": state.seen,
-    }
-
-
-def _metric_from_json(data: Mapping[str, Any]) -> MetricState:
-    interval = data["interval"]
-    return MetricState(
-        cut=int(data["cut"]),
-        tests=tuple(_test_from_json(test) for test in data["tests"]),
-        looks=int(data["looks"]),
-        looks_in_step=int(data["looksInStep"]),
-        status=Status(data["status"]),
-        cause=str(data["cause"]),
-        status_since=int(data["statusSince"]),
-        note=str(data["note"]),
-        interval=None if interval is None else int(interval),
-        seen=int(data["seen"]),
-    )

@@ -9,13 +9,17 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+
 from analysis.boundaries import HARM, SAFE
 from analysis.evidence import Counts, Pair, to_datetime
 from analysis.interval import limit_interval, ratio_interval
-from analysis.metric import Against, Margin, Metric, Rate, Role
+from analysis.metric import Against, Direction, Histogram, Margin, Metric, Rate, Role
 from analysis.policy import Policy
 from analysis.reading import Status
-from analysis.sequential import Checkpoint, MetricState, Test, facing
+from analysis.sequential import facing
+from analysis.shapes import SHAPES, quantile
+from analysis.state import Checkpoint, MetricState, ShapeTest, Test
 
 CONFIDENCE = 0.95  # of the interval that is shown
 
@@ -42,7 +46,8 @@ class MetricVerdict:
     counted: both arms over the rollout. in_step: over the present step. estimate: ratio of the arms' rates,
     None where it has none; biased towards the decision, so show the interval. Against a limit it is the ratio
     of the rate of bad events to the tolerated one. low, high: a confidence sequence for it (0 and inf where
-    open). harm_progress, safe_progress: how far the evidence is towards each line, 0 to 1.
+    open). harm_progress, safe_progress: how far the evidence is towards each line, 0 to 1. p99: of a
+    histogram, canary's and stable's 99th percentile, interpolated.
     """
 
     name: str
@@ -63,6 +68,7 @@ class MetricVerdict:
     looks: int
     edge: float | None = None
     note: str = ""
+    p99: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +153,53 @@ def _log_e_harm(policy: Policy, metric: Metric, state: MetricState) -> float:
     Where pods differ, half of the metric's alpha was given for that their difference is beyond what the line
     was raised by: half of the e-value is left.
     """
+    if state.shape is not None:
+        return _log_e_shape(policy, metric, state, state.shape)
     logs = []
     for test in state.tests:
-        log_e = test.harm.log_e(HARM)
+        log_e = _harm(test)
         enough = facing(metric, test.counted).canary.bad >= policy.min_events
         logs.append(log_e if enough else min(log_e, 0.0))
     left = 0.5 if metric.dispersion.tau > 0 else 1.0
     return _log_mean(dict.fromkeys(range(len(logs)), left / len(logs)), dict(enumerate(logs)))
+
+
+def _harm(test: Test) -> float:
+    return -math.inf if test.harm is None else test.harm.log_e(HARM)
+
+
+def _log_e_shape(policy: Policy, metric: Metric, state: MetricState, shape: ShapeTest) -> float:
+    """Of a histogram's shape; it speaks against a canary that is slower by more than is tolerated."""
+    log_e = shape.bet.log_e(SHAPES)
+    enough = sum(shape.counted.canary) >= policy.min_events
+    return log_e if enough and _much_slower(metric, state, shape) else min(log_e, 0.0)
+
+
+def _much_slower(metric: Metric, state: MetricState, shape: ShapeTest) -> bool:
+    assert isinstance(metric.kind, Histogram)
+    if metric.kind.shift:
+        return True
+    p99 = _p99(shape)
+    if p99 is not None:
+        slow, fast = p99 if metric.direction is Direction.INCREASE else (p99[1], p99[0])
+        if slow > (1 + metric.acceptable.relative) * fast:
+            return True
+    sides = [facing(metric, pair) for test in state.tests for pair in (test.counted, test.in_step)]
+    return any(
+        (side.canary.rate or 0.0) > metric.harm_line.at(side.stable.rate or 0.0)
+        for side in sides
+        if side.stable.total
+    )
+
+
+def _p99(shape: ShapeTest | None) -> tuple[float, float] | None:
+    if shape is None or len(shape.counted.edges) < 2:
+        return None
+    edges = shape.counted.edges
+    canary, stable = (
+        quantile(edges, np.array(arm), 0.99) for arm in (shape.counted.canary, shape.counted.stable)
+    )
+    return None if canary is None or stable is None else (canary, stable)
 
 
 def _log_mean(weights: Mapping[Any, float], logs: Mapping[Any, float]) -> float:
@@ -188,7 +234,7 @@ def _metric_verdict(
     state = checkpoint.metrics[metric.name]
     safes = [test.safe.log_e(SAFE) for test in state.tests]
     log_safe = min(safes)
-    place = max(range(len(safes)), key=lambda i: (state.tests[i].harm.log_e(HARM), -safes[i]))
+    place = max(range(len(safes)), key=lambda i: (_harm(state.tests[i]), -safes[i]))
     test = state.tests[place]
     low, high = _interval(metric, test)
     weight = policy.weights[metric.name] or 1.0
@@ -213,6 +259,7 @@ def _metric_verdict(
         looks=state.looks,
         edge=metric.edges[place],
         note=state.note,
+        p99=_p99(state.shape),
     )
 
 
@@ -226,7 +273,7 @@ def _metric_outcome(
     test: Test,
     interval: tuple[float, float],
 ) -> tuple[Outcome, str]:
-    seen = _described(metric, test, interval)
+    seen = _described(metric, test, interval) + _percentiles(state)
     because = f" ({state.cause})" if state.cause else ""
     if worse:
         return Outcome.WORSE, f"{seen}: worse than tolerated"
@@ -256,6 +303,11 @@ def _described(metric: Metric, test: Test, interval: tuple[float, float]) -> str
     ratio = f"ratio {low:.2g} to {high:.2g}" if math.isfinite(high) else f"ratio at least {low:.2g}"
     shown = f", {ratio}" if low > 0 or math.isfinite(high) else ""
     return f"canary {_counts(metric, pair.canary)}, {_reference(metric, pair)}{shown}"
+
+
+def _percentiles(state: MetricState) -> str:
+    p99 = _p99(state.shape)
+    return "" if p99 is None else f", p99 {p99[0]:.3g} against {p99[1]:.3g}"
 
 
 def _reference(metric: Metric, pair: Pair) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from analysis.evidence import Labels, Series
-from analysis.metric import Metric, Proportion, Rate, Slo
+from analysis.metric import Histogram, Metric, Proportion, Rate, Slo
 from analysis.reading import ArmSamples, Context, Reading, Samples, Status, lookback, read
 from analysis.sources.selector import (
     Matcher,
@@ -80,6 +80,8 @@ def selectors(metric: Metric) -> Mapping[str, Selector]:
             return {"bad": parse_selector(bad), "total": parse_selector(total)}
         case Slo(buckets=buckets, edges=edges):
             return {"buckets": parse_selector(buckets).narrowed(bucket_matcher(edges))}
+        case Histogram(buckets=buckets):
+            return {"buckets": parse_selector(buckets)}
         case Rate(events=events):
             return {"events": parse_selector(events)}
 

@@ -207,7 +207,7 @@ def test_a_metric_takes_at_most_four_kilobytes_however_long_it_ran() -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        pytest.param({"format": 2}, "format 2", id="a format of the future"),
+        pytest.param({"format": 3}, "format 3", id="a format of the future"),
         pytest.param({"began": None}, "damaged", id="a number that is none"),
         pytest.param({"metrics": {"errors": {"cut": 1}}}, "damaged", id="a metric without its tests"),
         pytest.param({"metrics": []}, "damaged", id="metrics that are a list"),
