@@ -33,6 +33,7 @@ STORMS = (
     Kind.HANG_AFTER,
     Kind.DELAY,
 )
+FOREIGN = {Kind.FOREIGN_WEIGHT, Kind.FOREIGN_SELECTOR}
 LOSES_S = 3.0
 """How long an operator that was frozen goes on before it notices that another has taken over."""
 LATE_S = 2.0
@@ -51,6 +52,8 @@ class Weather:
         self._left: list[Fault] = []
         self._storms = 0
         self._late = 0.0
+        self._down_until = 0.0
+        self._over = False
         self._born = 0
         self._working: list[Incarnation] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -101,7 +104,7 @@ class Weather:
 
     def _on_call(self, fault: Fault, wire: Wire) -> tuple[Kind, float]:
         if fault.kind in (Kind.KILL_BEFORE, Kind.KILL_AFTER):
-            self._spawn(self._after(fault.seconds, self.ensure_one))
+            self._nobody_for(fault.seconds)
         if fault.kind in (Kind.FREEZE_BEFORE, Kind.FREEZE_AFTER):
             self.work()
             self._spawn(self._after(fault.seconds + LOSES_S, lambda: self._dismiss(wire)))
@@ -109,6 +112,8 @@ class Weather:
 
     async def _befall(self, fault: Fault) -> None:
         await asyncio.sleep(fault.time)
+        if fault.kind in FOREIGN and self._scene.rollout is None:
+            return  # nobody has to undo it any more
         self.struck.append(str(fault))
         befalls: dict[Kind, Callable[[Fault], Coroutine[Any, Any, None]]] = {
             Kind.STORM: self._storm,
@@ -156,13 +161,11 @@ class Weather:
         await asyncio.sleep(fault.seconds)
         for each in first:
             self._dismiss(each.wire)
-        self.ensure_one()
 
     async def _nobody(self, fault: Fault) -> None:
+        self._nobody_for(fault.seconds)
         for each in tuple(self._working):
             self._dismiss(each.wire)
-        await asyncio.sleep(fault.seconds)
-        self.ensure_one()
 
     # To the world
 
@@ -187,7 +190,8 @@ class Weather:
             case Kind.STABLE_GONE:
                 doomed = self._scene.pods(STABLE)
             case _:
-                doomed = self._dice.sample(self._scene.pods(), 1)
+                pods = self._scene.pods()
+                doomed = self._dice.sample(pods, min(len(pods), 1))
         for name in doomed:
             await self._scene.delete(PODS, name)
 
@@ -218,9 +222,15 @@ class Weather:
         task.add_done_callback(lambda ended: self._ended(operator, ended))
         self._tasks.append(task)
 
-    def ensure_one(self) -> None:
-        """Somebody works."""
-        if not self._working:
+    def _nobody_for(self, seconds: float) -> None:
+        """Where the last one ends, it takes so long until the next one begins."""
+        self._down_until = max(self._down_until, asyncio.get_running_loop().time() + seconds)
+
+    def _ensure_one(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._down_until:
+            loop.call_at(self._down_until, self._ensure_one)
+        elif not self._working and not self._over:
             self.work()
 
     def _dismiss(self, wire: Wire) -> None:
@@ -231,8 +241,11 @@ class Weather:
         self._working.remove(operator)
         if not task.cancelled() and task.exception() is not None:
             self.failures.append(f"{operator.wire.name} ended: {task.exception()!r}")
-        if not task.cancelled() and not operator.wire.dead:
-            self.ensure_one()
+        self._ensure_one()
+
+    def end(self) -> None:
+        """Nobody begins any more."""
+        self._over = True
 
     async def _after(self, seconds: float, do: Callable[[], object]) -> None:
         await asyncio.sleep(seconds)

@@ -1,0 +1,124 @@
+"""Whole rollouts under faults, in virtual time: each ends as if nothing had happened, and breaks nothing."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from . import drawing
+from .cluster import seeded
+from .faults import Fault, Kind
+from .schedule import Outcome, Schedule, Stage
+from .shrinking import shrunk
+from .stories import BY_NAME, STORIES
+
+RANDOM, CHUNK = 500, 20
+SPREAD = 3
+"""Tests that share the kills of a story."""
+AT_ONCE = 6
+"""Faults of different call sites that share a schedule."""
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    logging.disable(logging.CRITICAL)
+    yield Stage()
+    logging.disable(logging.NOTSET)
+
+
+def _holds(stage: Stage, schedule: Schedule) -> None:
+    outcome = stage.run(schedule)
+    if outcome.violations:
+        least = shrunk(schedule, lambda fewer: bool(stage.run(fewer).violations))
+        again = stage.run(least)
+        pytest.fail("\n".join([f"{least}", *again.violations, *again.history]))
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in sorted(BY_NAME)])
+def test_a_story_ends_as_it_has_to_where_nothing_goes_wrong(stage: Stage, name: str) -> None:
+    outcome = stage.run(Schedule(name))
+    assert outcome.violations == []
+    assert outcome.writes > 5
+
+
+@pytest.mark.parametrize("first", range(0, RANDOM, CHUNK))
+def test_a_drawn_schedule_ends_as_if_nothing_had_gone_wrong(stage: Stage, first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        _holds(stage, drawing.drawn(seed))
+
+
+@pytest.mark.parametrize("part", range(SPREAD))
+@pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in sorted(BY_NAME)])
+def test_an_operator_that_is_killed_after_any_write_ends_the_same(stage: Stage, name: str, part: int) -> None:
+    # Just before the next write is the same place: nothing but that write happens in between.
+    story = BY_NAME[name]
+    writes = stage.run(Schedule(name)).writes
+    for schedule in list(drawing.kills(story, writes, [Kind.KILL_AFTER]))[part::SPREAD]:
+        _holds(stage, schedule)
+
+
+@pytest.mark.parametrize("name", ["promotion", "rollback"])
+def test_any_fault_at_any_call_site_changes_nothing(stage: Stage, name: str) -> None:
+    sites = stage.run(Schedule(name)).sites
+    singles = list(drawing.at_sites(BY_NAME[name], sites, often=False))
+    for schedule in drawing.packed(singles, AT_ONCE):
+        _holds(stage, schedule)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        pytest.param(
+            Schedule("promotion", (Fault(Kind.INVALID, site="create replicasets.apps"),)),
+            id="a template that was refused for a while",
+        ),
+    ],
+)
+def test_what_a_campaign_has_found_stays_mended(stage: Stage, schedule: Schedule) -> None:
+    _holds(stage, schedule)
+
+
+def test_a_schedule_that_is_played_again_goes_the_same_way(stage: Stage) -> None:
+    calls: list[list[str]] = [[], []]
+    outcomes = [stage.run(drawing.drawn(5), calls=each) for each in calls]
+    assert calls[0] == calls[1]
+    assert outcomes[0].history == outcomes[1].history
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_schedule_can_be_written_down_and_read_again(seed: int) -> None:
+    schedule = drawing.drawn(seed)
+    assert Schedule.from_json(schedule.as_json()) == schedule
+    assert drawing.drawn(seed) == schedule
+
+
+def test_all_stories_and_all_kinds_of_faults_are_drawn() -> None:
+    drawn = [drawing.drawn(seed) for seed in range(RANDOM)]
+    assert {each.story for each in drawn} == {story.name for story in STORIES}
+    assert {fault.kind for each in drawn for fault in each.faults} == set(Kind)
+
+
+def test_a_failing_schedule_is_shrunk_to_what_it_needs() -> None:
+    needed = Fault(Kind.CONFLICT, write=3)
+    faults = (Fault(Kind.BUSY, write=1), needed, Fault(Kind.STORM, time=4.0, seconds=2.0))
+    schedule = Schedule("abort", faults)
+    assert shrunk(schedule, lambda each: needed in each.faults) == replace(schedule, faults=(needed,))
+
+
+def test_every_fault_of_a_call_strikes(stage: Stage) -> None:
+    found: list[Outcome] = [
+        stage.run(Schedule("abort", (Fault(kind, write=4, seconds=1.0),))) for kind in drawing.CALLS
+    ]
+    assert [len(each.struck) for each in found] == [1] * len(drawing.CALLS)
+
+
+def test_seeded_names_leave_the_server_as_it_was() -> None:
+    from rollout.sandbox.apiserver import metadata
+
+    before = metadata.secrets, metadata.uuid
+    with seeded(1):
+        one = metadata.random_suffix()
+    with seeded(1):
+        assert metadata.random_suffix() == one
+    assert (metadata.secrets, metadata.uuid) == before
