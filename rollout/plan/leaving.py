@@ -61,7 +61,8 @@ def _left(facts: Facts) -> Iterator[str]:
         if route.canary_percent:
             yield f"the route {route.name} gives the canary {route.canary_percent} %{_why(facts)}"
     for service in finalizer.services(facts):
-        yield f"the Service {service.name} selects revision {service.hash}"
+        why = _LEFT_BEHIND if _lets_in(facts, service) else ""
+        yield f"the Service {service.name} selects revision {service.hash}{why}"
 
 
 def _why(facts: Facts) -> str:
@@ -97,7 +98,7 @@ def _deeds(facts: Facts, after: RolloutStatus) -> Iterator[EnsureWeights | Ensur
         others = _others(facts, service) if service == facts.observed.stable_service else []
         if _stood(facts, after, schedule.DRAIN):
             yield from (EnsureReplicas(each.name, 0) for each in others if each.wanted)
-        if not others and _stood(facts, after, schedule.MIN_SETTLE):
+        if not others and not _lets_in(facts, service) and _stood(facts, after, schedule.MIN_SETTLE):
             yield EnsureSelector(service.name, None)
 
 
@@ -107,6 +108,20 @@ def _others(facts: Facts, stable: Service) -> list[ReplicaSet]:
     serving = (status.stable_rs or status.current_pod_hash, stable.hash or "")
     found = ask.others(facts.observed.replica_sets, *serving)
     return [each for each in found if each.wanted or each.created]
+
+
+_LEFT_BEHIND = ", and without it it would reach pods of another version that are no longer ours"
+
+
+def _lets_in(facts: Facts, service: Service) -> bool:
+    """Whether the stable Service would reach pods of another version that we can't take away.
+
+    `kubectl delete --cascade=orphan` takes the ReplicaSets from us; the open canary Service shows their pods.
+    """
+    stable, canary = facts.observed.stable_service, facts.observed.canary_service
+    ours = {each.hash for each in facts.observed.replica_sets} | {service.hash, ""}
+    reached = canary.ready if service == stable and canary is not None else ()
+    return any(count and revision not in ours for revision, count in reached)
 
 
 def _stood(facts: Facts, after: RolloutStatus, wait: timedelta) -> bool:

@@ -1,6 +1,7 @@
 """A Rollout that is being deleted: what is done, in which order, and when it is let go."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -181,6 +182,23 @@ def test_after_a_minute_it_is_let_go_with_a_warning_that_says_what_is_left() -> 
     assert warning.warning
     assert "the route shop gives the canary 50 %" in warning.message
     assert f"the Service {CANARY} selects revision v2" in warning.message
+
+
+def test_pods_that_an_orphaning_deletion_leaves_behind_are_not_let_into_the_stable_service() -> None:
+    world = halfway()
+    world.delete()
+    world.run(lambda world: world.canary.hash is None)
+    seen = world.observed()
+    orphaned = replace(seen, replica_sets=())
+    assert seen.canary_service is not None
+    assert seen.canary_service.ready_of("v2") > 0
+    later = world.now + timedelta(seconds=10)
+    assert EnsureSelector(STABLE, None) not in plan(orphaned, says(Outcome.NONE)(world), later)
+    over = plan(orphaned, says(Outcome.NONE)(world), world.now + PATIENCE)
+    assert over[-1] == RELEASE
+    assert "pods of another version" in str(over[0])
+    gone = replace(orphaned, canary_service=replace(seen.canary_service, ready=(("v1", 4),)))
+    assert EnsureSelector(STABLE, None) in plan(gone, says(Outcome.NONE)(world), later)
 
 
 def test_a_status_that_can_not_be_written_holds_it_up_for_a_minute_at_most() -> None:
