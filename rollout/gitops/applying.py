@@ -185,8 +185,10 @@ class Applier:
         async with AsyncExitStack() as turns:
             for name in sorted(users):
                 await turns.enter_async_context(self._exclusive(source.namespace, name))
-            fresh = users and await self._rollouts(source.namespace, now)
+            # In this order: a Rollout of another operator's shard may take its turn between the two reads;
+            # what it writes then changes `live`, so that the apply fails.
             live = await self._kube.find(resource, manifest.namespace or None, manifest.name)
+            fresh = users and await self._rollouts(source.namespace, now)
             body = await self._body(
                 source, manifest, live, {name: fresh[name] for name in users if name in fresh}
             )

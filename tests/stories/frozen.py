@@ -267,8 +267,12 @@ async def campaign(seeds: Sequence[int], at_once: int, terms: Terms, home: Path)
         sandbox.server.fault = faults
 
         async def one(seed: int) -> Outcome:
+            moment = Moment.of(seed)
             async with room:
-                return await play(Moment.of(seed), sandbox, judge, home, faults, terms)
+                try:
+                    return await play(moment, sandbox, judge, home, faults, terms)
+                except AssertionError as wrong:
+                    return Outcome(moment, "", 0, 0.0, (), (), str(wrong))
 
         try:
             return await asyncio.gather(*(one(seed) for seed in seeds))
