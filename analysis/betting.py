@@ -47,6 +47,10 @@ class Bet:
         """Capital 1, of which `reserve` waits."""
         return cls((math.log1p(-reserve),) * len(stakes.kappas), reserve)
 
+    def anew(self) -> Bet:
+        """As many stakes with capital 1, all of it invested."""
+        return Bet((0.0,) * len(self.logs))
+
     def invested(self, share: float) -> Bet:
         """Put in `share` of the first capital, at most what is left, before the next interval counts."""
         share = min(share, self.reserve)

@@ -7,13 +7,14 @@ from datetime import datetime
 
 from analysis.boundaries import requests_at_even_odds
 from analysis.evidence import Pair
-from analysis.metric import Against, Metric, Role
+from analysis.metric import Against, Mean, Metric, Role
 from analysis.policy import Policy
-from analysis.sequential import expected_rate, facing
 from analysis.state import Checkpoint, MetricState, Test
+from analysis.updates import expected_rate, facing
 from analysis.verdict import MetricVerdict, Outcome, judge
 
 SUSPICION = 5.0  # a harm e-value above which a canary is not compatible with a good one
+BLOCKS_NEEDED = 8  # of a gauge, to find something with power one half
 OVERSHOOT = 1.1  # what an e-value exceeds its threshold by when it crosses, in nats
 
 
@@ -51,10 +52,13 @@ def _unmeasured(
 ) -> list[str]:
     if verdict.outcome in (Outcome.NO_DATA, Outcome.ERROR):
         return [verdict.reason]
+    if state.blocks is not None and state.blocks.in_step < BLOCKS_NEEDED:
+        return [f"{metric.name}: {state.blocks.in_step} blocks measured of {BLOCKS_NEEDED} needed"]
     reasons = []
     for test in state.tests:
         canary, stable = test.in_step.canary, test.in_step.stable
-        needed = min_requests if min_requests is not None else _requests_needed(policy, metric, test)
+        asked = None if isinstance(metric.kind, Mean) else min_requests
+        needed = asked if asked is not None else _requests_needed(policy, metric, test)
         alone = metric.against is Against.LIMIT
         if canary.rate is None or (stable.rate is None and not alone) or canary.total < needed:
             reasons.append(
@@ -71,6 +75,8 @@ def _inside(metric: Metric, pair: Pair) -> bool:
 
 
 def _requests_needed(policy: Policy, metric: Metric, test: Test) -> float:
+    if isinstance(metric.kind, Mean):
+        return 0.0
     sided = facing(metric, test.in_step)
     alone = metric.against is Against.LIMIT
     if not (sided.canary.total and (sided.stable.total or alone)):

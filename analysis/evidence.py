@@ -103,6 +103,23 @@ def tidy(series: Series) -> Series:
     return Series(series.labels, tuple(kept.items()))
 
 
+def tidy_gauge(series: Series) -> Series:
+    """The series of a gauge in order of time, without NaN.
+
+    Raises `NotACounterError` for what has no ratio.
+    """
+    kept: dict[int, float] = {}
+    for at, value in sorted(series.samples):
+        if math.isnan(value):
+            continue
+        if not 0 <= value < math.inf:
+            raise NotACounterError(
+                f"{series} has the value {value:g}: a gauge is compared by ratio, from 0 up"
+            )
+        kept[at] = value
+    return Series(series.labels, tuple(kept.items()))
+
+
 def target_of(labels: Labels) -> tuple[str, ...]:
     """What is scraped at once: job and instance, or the pod where recording dropped them."""
     if "instance" in labels:

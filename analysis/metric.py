@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 
@@ -125,7 +126,20 @@ class Rate:
     events: str
 
 
-Kind = Proportion | Slo | Histogram | Rate
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A gauge, such as memory: the mean over an arm's pods, compared block by block; margins are relative.
+
+    block: at least as long as what the gauge does now tells what it does next. scale: what differences of log
+    ratios are measured by, three times their median deviation in history; None: learned as it goes.
+    """
+
+    gauge: str
+    block: timedelta = timedelta(minutes=1)
+    scale: float | None = None
+
+
+Kind = Proportion | Slo | Histogram | Rate | Mean
 
 # Where a metric names no margin: 1.05 and +0.02 pp, 1.5 and +0.25 pp for shares; for rates 5 % and one event
 # in 50 pod-hours, 50 % and one in 5 pod-minutes.
@@ -134,12 +148,14 @@ _TOLERATE: Mapping[type, Margin] = {
     Slo: Margin(0.05, 0.0002),
     Histogram: Margin(0.05, 0.0002),
     Rate: Margin(0.05, 0.02),
+    Mean: Margin(0.1),
 }
 _UNACCEPTABLE: Mapping[type, Margin] = {
     Proportion: Margin(0.5, 0.0025),
     Slo: Margin(0.5, 0.0025),
     Histogram: Margin(0.5, 0.0025),
     Rate: Margin(0.5, 12.0),
+    Mean: Margin(0.5),
 }
 
 
@@ -184,7 +200,7 @@ class Metric:
         return self._line(self.refusable)
 
     def _line(self, margin: Margin) -> Line:
-        share = not isinstance(self.kind, Rate)
+        share = not isinstance(self.kind, Rate | Mean)
         if self.against is Against.STABLE:
             return Line(1 + margin.relative, margin.absolute, share)
         floor = self.direction is Direction.DECREASE

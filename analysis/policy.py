@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from analysis.metric import Against, Direction, Histogram, Metric, Rate, Role, Slo
+from analysis.metric import Against, Direction, Histogram, Mean, Metric, Rate, Role, Slo
 
 MAX_EDGES = 3  # each edge is a test of its own; three fit the 4 kB that a metric's state may take
 MAX_SHIFT = 8  # buckets
@@ -118,6 +118,20 @@ def _metric_faults(metric: Metric, path: str) -> Iterator[tuple[str, str]]:
         yield from _edge_faults(metric.kind.edges, f"{path}.slo")
     if isinstance(metric.kind, Histogram):
         yield from _histogram_faults(metric, metric.kind, path)
+    if isinstance(metric.kind, Mean):
+        yield from _mean_faults(metric, metric.kind, path)
+
+
+def _mean_faults(metric: Metric, kind: Mean, path: str) -> Iterator[tuple[str, str]]:
+    if metric.against is Against.LIMIT:
+        yield f"{path}.against", "a gauge needs a control: hold it to a limit by a threshold metric"
+    for name, margin in (("tolerate", metric.acceptable), ("unacceptable", metric.refusable)):
+        if margin.absolute != 0:
+            yield f"{path}.{name}.absolute", "must be 0: a gauge is compared by its ratio alone"
+    if kind.block <= timedelta(0):
+        yield f"{path}.block", "must be a positive duration"
+    if kind.scale is not None and not (math.isfinite(kind.scale) and kind.scale > 0):
+        yield f"{path}.scale", f"must be above 0, not {kind.scale:g}"
 
 
 def _histogram_faults(metric: Metric, kind: Histogram, path: str) -> Iterator[tuple[str, str]]:
@@ -137,7 +151,7 @@ def _margin_faults(metric: Metric, path: str) -> Iterator[tuple[str, str]]:
             yield f"{path}.{name}.relative", f"must be a finite share of at least {lowest:g} and above -1"
         if not (math.isfinite(margin.absolute) and margin.absolute >= 0):
             yield f"{path}.{name}.absolute", "must be finite and not negative"
-        if margin.absolute >= 1 and not isinstance(metric.kind, Rate):
+        if margin.absolute >= 1 and not isinstance(metric.kind, Rate | Mean):
             yield (
                 f"{path}.{name}.absolute",
                 f"is a share and must be below 1 (1pp is 0.01), not {margin.absolute:g}",

@@ -22,11 +22,12 @@ from analysis.evidence import (
     scrape_interval,
     scrapes,
     tidy,
+    tidy_gauge,
     to_datetime,
     to_ms,
 )
 from analysis.histogram import Buckets, by_histogram, count_buckets, shared_edges
-from analysis.metric import Against, Histogram, Metric, Proportion, Rate, Slo
+from analysis.metric import Against, Histogram, Mean, Metric, Proportion, Rate, Slo
 
 CANARY, STABLE = "canary", "stable"
 DEFAULT_INTERVAL = timedelta(seconds=15)
@@ -120,7 +121,9 @@ def read(metric: Metric, samples: Samples, cut: datetime, until: datetime, conte
     names them. An arm without a series is NO_DATA; one without new events is WAITING, for `context.patience`.
     """
     try:
-        tidied = replace(samples, canary=_tidied(samples.canary), stable=_tidied(samples.stable))
+        tidied = replace(
+            samples, canary=_tidied(metric, samples.canary), stable=_tidied(metric, samples.stable)
+        )
     except NotACounterError as wrong:
         return Reading(cut, cut, Status.ERROR, cause=str(wrong))
     blind = _blind(metric, tidied)
@@ -162,10 +165,13 @@ def _needed(metric: Metric) -> str:
             return "buckets"
         case Rate():
             return "events"
+        case Mean():
+            return "gauge"
 
 
-def _tidied(arm: ArmSamples) -> ArmSamples:
-    tidied = {key: tuple(map(tidy, some)) for key, some in arm.series.items()}
+def _tidied(metric: Metric, arm: ArmSamples) -> ArmSamples:
+    tidying = tidy_gauge if isinstance(metric.kind, Mean) else tidy
+    tidied = {key: tuple(map(tidying, some)) for key, some in arm.series.items()}
     return replace(
         arm, series={key: tuple(one for one in some if one.samples) for key, some in tidied.items()}
     )
@@ -249,6 +255,11 @@ def _counts(
 
 
 def _arm_counts(metric: Metric, arm: ArmSamples, cut: int, until: int, seen: Scrapes) -> tuple[Counts, int]:
+    if isinstance(metric.kind, Mean):
+        values = [
+            value for one in arm.series.get("gauge", ()) for at, value in one.samples if cut < at <= until
+        ]
+        return Counts(math.fsum(values), len(values)), 0
     if isinstance(metric.kind, Rate):
         events = count(arm.series.get("events", ()), cut, until, seen)
         return Counts(events.value, exposure((*arm.every, *arm.up), cut, until)), events.rebased

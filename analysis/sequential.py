@@ -9,27 +9,27 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import numpy as np
-
 from analysis.betting import Bet
-from analysis.boundaries import HARM, SAFE, increments
-from analysis.evidence import NO_EVENTS, Counts, Pair, to_datetime, to_ms
-from analysis.histogram import NO_BUCKETS, Buckets, common_edges, rebinned
-from analysis.interval import likelihood_added
-from analysis.metric import Against, Direction, Histogram, Line, Metric, Rate
-from analysis.pods import inflation
+from analysis.blocks import Blocks
+from analysis.evidence import Pair, to_datetime, to_ms
+from analysis.histogram import NO_BUCKETS, Buckets
+from analysis.metric import Histogram, Mean, Metric
 from analysis.policy import Policy
 from analysis.reading import Reading, Status
-from analysis.shapes import SHAPES, gains, shapes, shifted
+from analysis.shapes import SHAPES
 from analysis.state import Checkpoint, MetricState, ShapeTest, Test
+from analysis.updates import (
+    MOST_KNOWN,
+    blocks_updated,
+    harm_line,
+    margin_updated,
+    shape_updated,
+    stakes_of,
+)
 
-__all__ = ["Checkpoint", "NotAtCutError", "begin", "begin_step", "expected_rate", "facing", "fold", "skip"]
+__all__ = ["Checkpoint", "NotAtCutError", "begin", "begin_step", "fold", "skip"]
 
-PRIOR_EVENTS = 0.1  # what the stable rate is guessed from before anything was counted:
-PRIOR_SHARE = 0.001  # a tenth of a bad event in 100 requests,
-PRIOR_PER_POD_HOUR = 0.1  # or in one pod-hour
 NOTE_LENGTH = 200
-MOST_KNOWN = 10_000  # requests of history: what is counted now soon outweighs them
 
 
 class NotAtCutError(ValueError):
@@ -57,9 +57,11 @@ def _opened(policy: Policy, metric: Metric, now: int, known: Buckets) -> MetricS
             Buckets(known.edges, none, none),
             tuple(float(round(count * scale)) for count in known.stable),
         )
-    harm = Bet.opened(HARM, policy.late_share) if shape is None else None
-    tests = (Test(harm, Bet.opened(SAFE)),) * len(metric.edges)
-    return MetricState(now, tests, status_since=now, shape=shape)
+    harmful, safe = stakes_of(metric)
+    harm = Bet.opened(harmful, policy.late_share) if shape is None else None
+    tests = (Test(harm, Bet.opened(safe)),) * len(metric.edges)
+    blocks = Blocks(now) if isinstance(metric.kind, Mean) else None
+    return MetricState(now, tests, status_since=now, shape=shape, blocks=blocks)
 
 
 def begin_step(checkpoint: Checkpoint, step: str, at: datetime) -> Checkpoint:
@@ -74,7 +76,8 @@ def begin_step(checkpoint: Checkpoint, step: str, at: datetime) -> Checkpoint:
         name: replace(
             state,
             looks_in_step=0,
-            tests=tuple(replace(test, safe=Bet.opened(SAFE), in_step=Pair()) for test in state.tests),
+            tests=tuple(replace(test, safe=test.safe.anew(), in_step=Pair()) for test in state.tests),
+            blocks=state.blocks and replace(state.blocks, in_step=0),
         )
         for name, state in checkpoint.metrics.items()
     }
@@ -104,27 +107,37 @@ def fold(policy: Policy, checkpoint: Checkpoint, name: str, reading: Reading) ->
         raise NotAtCutError(
             f"{name}: a reading of {len(reading.counts)} counts up to {reading.until} moves nothing"
         )
-    share = policy.late_share * (timedelta(milliseconds=until - state.cut) / policy.horizon)
+    if state.shape is not None and reading.buckets is None:
+        raise NotAtCutError(f"{name}: a reading of a histogram without its buckets")
     in_step = state.cut >= checkpoint.step_since
-    line = _harm_line(policy, metric, reading)
-    tests = tuple(
-        _updated(test, metric, line, pair, share, in_step=in_step)
-        for test, pair in zip(state.tests, reading.counts, strict=True)
-    )
-    shape = looked.shape
-    if shape is not None:
-        if reading.buckets is None:
-            raise NotAtCutError(f"{name}: a reading of a histogram without its buckets")
-        shape = _shaped(shape, metric, reading.buckets, share)
     counted = replace(
-        looked,
-        shape=shape,
+        _counted(policy, metric, looked, reading, checkpoint.step_since),
         cut=until,
-        tests=tests,
         looks=state.looks + 1,
         looks_in_step=state.looks_in_step + in_step,
     )
     return _with(checkpoint, name, counted)
+
+
+def _counted(
+    policy: Policy, metric: Metric, state: MetricState, reading: Reading, step_since: int
+) -> MetricState:
+    """The state with the interval in its tests."""
+    until = to_ms(reading.until)
+    share = policy.late_share * (timedelta(milliseconds=until - state.cut) / policy.horizon)
+    line = harm_line(policy, metric, reading)
+    if state.blocks is not None:
+        test, blocks = blocks_updated(
+            state.tests[0], state.blocks, metric, line, reading.counts[0], until, share, step_since=step_since
+        )
+        return replace(state, tests=(test,), blocks=blocks)
+    tests = tuple(
+        margin_updated(test, metric, line, pair, share, in_step=state.cut >= step_since)
+        for test, pair in zip(state.tests, reading.counts, strict=True)
+    )
+    if state.shape is None or reading.buckets is None:
+        return replace(state, tests=tests)
+    return replace(state, tests=tests, shape=shape_updated(state.shape, metric, reading.buckets, share))
 
 
 def _with(checkpoint: Checkpoint, name: str, state: MetricState) -> Checkpoint:
@@ -143,70 +156,3 @@ def _looked(state: MetricState, reading: Reading) -> MetricState:
         interval=interval,
         seen=state.seen if reading.seen is None else to_ms(reading.seen),
     )
-
-
-def _harm_line(policy: Policy, metric: Metric, reading: Reading) -> Line:
-    """The line of harm, raised by what the pods alone may do; the other half of alpha is for the bet."""
-    if metric.dispersion.tau == 0:
-        return metric.harm_line
-    level = policy.alpha * policy.weights[metric.name] / (2 * len(metric.edges))
-    return metric.harm_line.raised(inflation(metric.dispersion, level, *reading.pods, metric.against))
-
-
-def _updated(test: Test, metric: Metric, line: Line, pair: Pair, share: float, *, in_step: bool) -> Test:
-    sided = facing(metric, pair)
-    rate, phi = expected_rate(metric, test), metric.dispersion.phi
-    harm = test.harm
-    if harm is not None:
-        harm = harm.invested(share).updated(increments(HARM, line, sided, rate) / phi)
-    counted, likelihood = test.counted + pair, likelihood_added(test.likelihood, pair)
-    if not in_step:
-        return replace(test, harm=harm, counted=counted, likelihood=likelihood)
-    safe = test.safe.updated(increments(SAFE, metric.safe_line, sided, rate) / phi)
-    return Test(harm, safe, counted, test.in_step + pair, likelihood)
-
-
-def _shaped(shape: ShapeTest, metric: Metric, seen: Buckets, share: float) -> ShapeTest:
-    """Bet on one interval by what was counted before it, on the edges that both have.
-
-    A histogram that has no edge in common with what it was before is looked at as if it were new.
-    """
-    assert isinstance(metric.kind, Histogram)
-    before, known = shape.counted, shape.known
-    edges = common_edges((before.edges, seen.edges))
-    if len(edges) < 2:
-        edges, before, known = seen.edges, NO_BUCKETS, ()
-    elif known:
-        known = rebinned(known, before.edges, edges)
-    seen = seen.on(edges)
-    turned = metric.direction is Direction.DECREASE
-    sided, past = (each.swapped() if turned else each for each in (seen, before))
-    reference = np.zeros(len(edges)) if len(past.edges) < 2 else np.array(past.on(edges).stable)
-    if known:
-        reference = reference + np.array(known)
-    shift = metric.kind.shift
-    ratios = shapes(edges, shifted(reference, shift))
-    gained = gains(ratios, np.array(sided.canary), shifted(np.array(sided.stable), shift))
-    bet = shape.bet.invested(share).updated(gained / metric.dispersion.phi)
-    counted = before + seen
-    outweighed = sum(counted.stable) >= 10 * MOST_KNOWN
-    return ShapeTest(bet, counted, () if outweighed else known)
-
-
-def facing(metric: Metric, pair: Pair) -> Pair:
-    """The arms as the bet takes them: where fewer events are harm, it is stable that has "too many".
-
-    Against a limit there is no stable: there the events that did not happen are the bad ones.
-    """
-    if metric.against is Against.STABLE:
-        return pair if metric.direction is Direction.INCREASE else pair.swapped()
-    canary = pair.canary
-    floor = metric.direction is Direction.DECREASE
-    return Pair(Counts(canary.total - canary.bad, canary.total) if floor else canary, NO_EVENTS)
-
-
-def expected_rate(metric: Metric, test: Test) -> float:
-    """The rate of the arm that the other is held against, from what was counted before: it is predictable."""
-    past = facing(metric, test.counted).stable
-    prior = PRIOR_PER_POD_HOUR if isinstance(metric.kind, Rate) else PRIOR_SHARE
-    return (past.bad + PRIOR_EVENTS) / (past.total + PRIOR_EVENTS / prior)

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from analysis.betting import Bet, Stakes
+from analysis.blocks import LAMBDAS, Blocks
 from analysis.boundaries import HARM, SAFE
 from analysis.evidence import Counts, Pair, to_datetime
 from analysis.histogram import NO_BUCKETS, Buckets
@@ -66,6 +67,7 @@ class MetricState:
     interval: int | None = None
     seen: int = 0
     shape: ShapeTest | None = None
+    blocks: Blocks | None = None
 
     @property
     def fresh(self) -> int:
@@ -139,14 +141,14 @@ def _unpack_counts(text: str) -> tuple[float, ...]:
     return tuple(np.frombuffer(raw, dtype=kinds[text[0]]).astype(float).tolist())
 
 
-def _bet_from_json(text: str, reserve: float, stakes: Stakes) -> Bet:
-    return Bet(_sized(text, len(stakes.kappas)), reserve)
+def _bet_from_json(text: str, reserve: float, *stakes: Stakes) -> Bet:
+    return Bet(_sized(text, *(len(each.kappas) for each in stakes)), reserve)
 
 
-def _sized(text: str, wanted: int) -> tuple[float, ...]:
+def _sized(text: str, *wanted: int) -> tuple[float, ...]:
     found = _unpack(text)
-    if len(found) != wanted:
-        raise ValueError(f"{len(found)} numbers where {wanted} were written")
+    if len(found) not in wanted:
+        raise ValueError(f"{len(found)} numbers where {wanted[0]} were written")
     return found
 
 
@@ -171,8 +173,8 @@ def _test_to_json(test: Test) -> dict[str, Any]:
 
 def _test_from_json(data: Mapping[str, Any]) -> Test:
     return Test(
-        _bet_from_json(data["harm"], float(data["reserve"]), HARM) if "harm" in data else None,
-        _bet_from_json(data["safe"], 0.0, SAFE),
+        _bet_from_json(data["harm"], float(data["reserve"]), HARM, LAMBDAS) if "harm" in data else None,
+        _bet_from_json(data["safe"], 0.0, SAFE, LAMBDAS),
         _counts_from_json(data["counted"]),
         _counts_from_json(data["inStep"]),
         _sized(data["likelihood"], len(NO_LIKELIHOOD)),
@@ -199,20 +201,49 @@ def _shape_from_json(data: Mapping[str, Any]) -> ShapeTest:
     return ShapeTest(bet, Buckets(edges, canary, stable), known)
 
 
+def _blocks_to_json(blocks: Blocks) -> dict[str, Any]:
+    return {
+        "since": blocks.since,
+        "pending": _counts_to_json(blocks.pending),
+        "recent": _pack(blocks.recent),
+        "number": blocks.number,
+        "inStep": blocks.in_step,
+        "total": blocks.total,
+        "squares": blocks.squares,
+    }
+
+
+def _blocks_from_json(data: Mapping[str, Any]) -> Blocks:
+    return Blocks(
+        since=int(data["since"]),
+        pending=_counts_from_json(data["pending"]),
+        recent=_unpack(data["recent"]),
+        number=int(data["number"]),
+        in_step=int(data["inStep"]),
+        total=float(data["total"]),
+        squares=float(data["squares"]),
+    )
+
+
 def _metric_to_json(state: MetricState) -> dict[str, Any]:
     shape = {} if state.shape is None else {"shape": _shape_to_json(state.shape)}
-    return shape | {
-        "cut": state.cut,
-        "tests": [_test_to_json(test) for test in state.tests],
-        "looks": state.looks,
-        "looksInStep": state.looks_in_step,
-        "status": state.status.value,
-        "cause": state.cause,
-        "statusSince": state.status_since,
-        "note": state.note,
-        "interval": state.interval,
-        "seen": state.seen,
-    }
+    blocks = {} if state.blocks is None else {"blocks": _blocks_to_json(state.blocks)}
+    return (
+        shape
+        | blocks
+        | {
+            "cut": state.cut,
+            "tests": [_test_to_json(test) for test in state.tests],
+            "looks": state.looks,
+            "looksInStep": state.looks_in_step,
+            "status": state.status.value,
+            "cause": state.cause,
+            "statusSince": state.status_since,
+            "note": state.note,
+            "interval": state.interval,
+            "seen": state.seen,
+        }
+    )
 
 
 def _metric_from_json(data: Mapping[str, Any]) -> MetricState:
@@ -229,4 +260,5 @@ def _metric_from_json(data: Mapping[str, Any]) -> MetricState:
         interval=None if interval is None else int(interval),
         seen=int(data["seen"]),
         shape=_shape_from_json(data["shape"]) if "shape" in data else None,
+        blocks=_blocks_from_json(data["blocks"]) if "blocks" in data else None,
     )

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from analysis.boundaries import HARM, SAFE
+from analysis.blocks import mean_interval
 from analysis.evidence import Counts, Pair, to_datetime
 from analysis.interval import limit_interval, ratio_interval
-from analysis.metric import Against, Direction, Histogram, Margin, Metric, Rate, Role
+from analysis.metric import Against, Direction, Histogram, Margin, Mean, Metric, Rate, Role
 from analysis.policy import Policy
 from analysis.reading import Status
-from analysis.sequential import facing
 from analysis.shapes import SHAPES, quantile
 from analysis.state import Checkpoint, MetricState, ShapeTest, Test
+from analysis.updates import facing, stakes_of
 
 CONFIDENCE = 0.95  # of the interval that is shown
 
@@ -157,15 +157,19 @@ def _log_e_harm(policy: Policy, metric: Metric, state: MetricState) -> float:
         return _log_e_shape(policy, metric, state, state.shape)
     logs = []
     for test in state.tests:
-        log_e = _harm(test)
-        enough = facing(metric, test.counted).canary.bad >= policy.min_events
+        log_e = _harm(metric, test)
+        enough = isinstance(metric.kind, Mean) or _bad(metric, test) >= policy.min_events
         logs.append(log_e if enough else min(log_e, 0.0))
     left = 0.5 if metric.dispersion.tau > 0 else 1.0
     return _log_mean(dict.fromkeys(range(len(logs)), left / len(logs)), dict(enumerate(logs)))
 
 
-def _harm(test: Test) -> float:
-    return -math.inf if test.harm is None else test.harm.log_e(HARM)
+def _bad(metric: Metric, test: Test) -> float:
+    return facing(metric, test.counted).canary.bad
+
+
+def _harm(metric: Metric, test: Test) -> float:
+    return -math.inf if test.harm is None else test.harm.log_e(stakes_of(metric)[0])
 
 
 def _log_e_shape(policy: Policy, metric: Metric, state: MetricState, shape: ShapeTest) -> float:
@@ -232,11 +236,11 @@ def _metric_verdict(
     policy: Policy, metric: Metric, checkpoint: Checkpoint, at: datetime, log_harm: float, blamed: bool
 ) -> MetricVerdict:
     state = checkpoint.metrics[metric.name]
-    safes = [test.safe.log_e(SAFE) for test in state.tests]
+    safes = [test.safe.log_e(stakes_of(metric)[1]) for test in state.tests]
     log_safe = min(safes)
-    place = max(range(len(safes)), key=lambda i: (_harm(state.tests[i]), -safes[i]))
+    place = max(range(len(safes)), key=lambda i: (_harm(metric, state.tests[i]), -safes[i]))
     test = state.tests[place]
-    low, high = _interval(metric, test)
+    low, high = _interval(metric, state, test)
     weight = policy.weights[metric.name] or 1.0
     worse = blamed or (metric.role is Role.WARN and log_harm >= -math.log(policy.alpha))
     outcome, reason = _metric_outcome(policy, metric, state, at, log_safe, worse, test, (low, high))
@@ -320,6 +324,8 @@ def _reference(metric: Metric, pair: Pair) -> str:
 def _counts(metric: Metric, counts: Counts) -> str:
     if counts.rate is None:
         return "nothing counted"
+    if isinstance(metric.kind, Mean):
+        return f"{counts.rate:.4g} (mean of {counts.total:,.0f})"
     if isinstance(metric.kind, Rate):
         return f"{counts.bad:,.0f} in {counts.total:,.2f} pod-hours"
     return f"{100 * counts.rate:.2g} % ({counts.bad:,.0f} of {counts.total:,.0f})"
@@ -329,8 +335,13 @@ def _seconds(span: timedelta) -> str:
     return f"{max(span, timedelta(0)) // timedelta(seconds=1)} s"
 
 
-def _interval(metric: Metric, test: Test) -> tuple[float, float]:
+def _interval(metric: Metric, state: MetricState, test: Test) -> tuple[float, float]:
     level, phi = 1 - CONFIDENCE, metric.dispersion.phi
+    if state.blocks is not None:
+        blocks = state.blocks
+        ends = mean_interval(blocks.number, blocks.total, blocks.squares, level, phi)
+        low, high = (math.exp(end) for end in ends)
+        return (low, high) if metric.direction is Direction.INCREASE else (1 / high, 1 / low)
     if metric.against is Against.STABLE:
         return ratio_interval(test.likelihood, test.counted.canary.bad, level, phi)
     line = metric.harm_line

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from analysis.evidence import Labels, Series
-from analysis.metric import Histogram, Metric, Proportion, Rate, Slo
+from analysis.metric import Histogram, Mean, Metric, Proportion, Rate, Slo
 from analysis.reading import ArmSamples, Context, Reading, Samples, Status, lookback, read
 from analysis.sources.selector import (
     Matcher,
@@ -84,6 +84,8 @@ def selectors(metric: Metric) -> Mapping[str, Selector]:
             return {"buckets": parse_selector(buckets)}
         case Rate(events=events):
             return {"events": parse_selector(events)}
+        case Mean(gauge=gauge):
+            return {"gauge": parse_selector(gauge)}
 
 
 def validate(metric: Metric, arms: Arms) -> None:

@@ -20,7 +20,7 @@ from analysis import Counts, Metric, Pair, Policy, Proportion, Reading, Status, 
 from analysis.betting import Array, Stakes
 from analysis.boundaries import HARM, SAFE, growth_optimal, rare
 from analysis.metric import Line
-from analysis.sequential import PRIOR_EVENTS, PRIOR_SHARE
+from analysis.updates import PRIOR_EVENTS, PRIOR_SHARE
 
 NONE, TOLERATE, UNACCEPTABLE = Line(), Line(1.05, 0.0002), Line(1.5, 0.0025)
 START = datetime(2026, 3, 1, tzinfo=UTC)
