@@ -5,7 +5,7 @@ what is cut already changes nothing, so a status that was cut is no news.
 """
 
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rollout.api.analysisrun import AnalysisRunStatus
 from rollout.api.base import Model
@@ -80,6 +80,11 @@ def minimal(status: RolloutStatus) -> RolloutStatus:
 def reduced(status: RolloutStatus, now: datetime) -> RolloutStatus:
     """The minimal form, marked: the server refused the whole."""
     return minimal(status).model_copy(update={"reduced_since": now})
+
+
+def least(status: RolloutStatus) -> dict[str, Any]:
+    """As `manifest`, without what has its default value."""
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
 
 
 def fitting(status: RolloutStatus, now: datetime) -> RolloutStatus:

@@ -1,20 +1,26 @@
 """One plan carried out: checkpoint, status, then the rest."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rollout.api.analysisrun import parse_analysis_run
+from rollout.api.errors import Retry, Stalled
+from rollout.execute.recording import BACK, Outdated, Recorder
+from rollout.execute.retreat import goes_back, retreat
 from rollout.execute.running import rendered
+from rollout.execute.saving import save
 from rollout.execute.turn import Turn
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.errors import Conflict, NotFound
 from rollout.measure import Measured, Measurer
 from rollout.observe import Seen
-from rollout.plan.actions import Action, EnsureRun, RecordStatus, WakeAt
+from rollout.plan.actions import Action, Announce, EnsureRun, RecordStatus, WakeAt
 from rollout.telemetry import Metrics
 
 log = logging.getLogger(__name__)
+
+_SOON = timedelta(milliseconds=100)
 
 
 class Executor:
@@ -24,6 +30,8 @@ class Executor:
         self._kube = kube
         self._measurer = measurer
         self._metrics = metrics
+        self._recorder = Recorder(kube)
+        self._told: set[str] = set()
 
     async def execute(
         self, seen: Seen, measured: Measured, actions: list[Action], now: datetime
@@ -35,13 +43,35 @@ class Executor:
             Stalled: the server refuses something.
         """
         await self._save(measured, actions, now)
-        turn = Turn(self._kube, self._measurer, self._metrics, seen, now)
-        for action in actions:
-            await turn.do(action)
+        fences = any(not isinstance(action, RecordStatus | Announce | WakeAt) for action in actions)
+        turn = Turn(self._kube, self._recorder, self._measurer, self._metrics, seen, now, fences=fences)
+        for index, action in enumerate(actions):
+            try:
+                await turn.do(action)
+            except Stalled as refusal:
+                if not isinstance(action, RecordStatus):
+                    raise
+                await self._retreat(turn, seen, action, actions[index + 1 :], refusal)
+                if not goes_back(action.status, refusal):
+                    raise
+                break
+            if isinstance(action, RecordStatus):
+                self._told.discard(seen.observed.uid)
         times = [action.when for action in actions if isinstance(action, WakeAt)]
         if measured.look_at is not None:
             times.append(measured.look_at)
         return min(times, default=None)
+
+    async def _retreat(
+        self, turn: Turn, seen: Seen, record: RecordStatus, rest: list[Action], refusal: Stalled
+    ) -> None:
+        """The way back needs no record: a canary that fails must not keep its traffic for want of one."""
+        for action in retreat(seen.observed, record.status, rest, refusal):
+            await turn.do(action)
+        if seen.observed.uid not in self._told:
+            self._told.add(seen.observed.uid)
+            reason = refusal.reason if isinstance(refusal, Outdated) else "StatusRefused"
+            await turn.do(Announce(reason, str(refusal), warning=True))
 
     async def renew(self, seen: Seen) -> bool:
         """Begin an AnalysisRun anew whose templates were mended, if it has counted nothing yet.
@@ -63,13 +93,20 @@ class Executor:
     async def _save(self, measured: Measured, actions: list[Action], now: datetime) -> None:
         """Write the checkpoint before anything that may rest on it."""
         unsaved = measured.unsaved
-        decides = any(isinstance(action, RecordStatus) for action in actions)
-        if unsaved is None or not (unsaved.due or decides):
+        records = [action.status for action in actions if isinstance(action, RecordStatus)]
+        if unsaved is None or not (unsaved.due or records):
             return
+        uid = unsaved.run["metadata"]["uid"]
         try:
-            written = await self._kube.replace_status(kinds.ANALYSIS_RUNS, unsaved.run)
+            written = await save(self._kube, unsaved.run)
         except (Conflict, NotFound):
             # Somebody else wrote it: what we folded beyond it is not ours to keep.
-            self._measurer.forget(unsaved.run["metadata"]["uid"])
+            self._measurer.forget(uid)
             raise
-        self._measurer.saved(written, now)
+        except Stalled as refusal:
+            # What can't be saved is no evidence; a way back is recorded in the Rollout itself.
+            self._measurer.refuse(uid, f"the evidence can't be saved: {refusal}", now)
+            if not any(status.stage in BACK for status in records):
+                raise Retry(str(refusal), _SOON) from refusal
+        else:
+            self._measurer.saved(written, now)

@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rollout.api.base import Manifest
+from rollout.api.caps import short
 from rollout.api.errors import Retry, Stalled
 from rollout.api.status import RolloutStatus, Stage
-from rollout.execute.recording import record
+from rollout.execute.recording import Outdated, Recorder
 from rollout.execute.running import rendered
+from rollout.execute.saving import save
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
@@ -43,8 +45,20 @@ _SOON = timedelta(milliseconds=100)
 class Turn:
     """The writes of one turn; objects are replaced by the server's answer as they are written."""
 
-    def __init__(self, kube: Kube, measurer: Measurer, metrics: Metrics, seen: Seen, now: datetime) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        recorder: Recorder,
+        measurer: Measurer,
+        metrics: Metrics,
+        seen: Seen,
+        now: datetime,
+        *,
+        fences: bool,
+    ) -> None:
         self._kube = kube
+        self._fences = fences
+        self._recorder = recorder
         self._measurer = measurer
         self._metrics = metrics
         self._seen = seen
@@ -79,7 +93,11 @@ class Turn:
                 pass
 
     async def _record(self, status: RolloutStatus) -> None:
-        self._rollout = await record(self._kube, self._rollout, status)
+        try:
+            self._rollout = await self._recorder.record(self._rollout, status, self._now, fences=self._fences)
+        except Outdated as outdated:
+            self._rollout = outdated.rollout or self._rollout
+            raise
         self._metrics.status(self._namespace, self._seen.observed.name, status)
         self._time_reaction(status)
 
@@ -180,8 +198,11 @@ class Turn:
         if run is None:
             return
         at = replicasets.time_text(self._now)
-        status = {**(run.get("status") or {}), "phase": phase, "message": message, "completedAt": at}
-        await self._kube.replace_status(kinds.ANALYSIS_RUNS, {**run, "status": status})
+        ended = {"phase": phase, "message": short(message), "completedAt": at}
+        try:
+            await save(self._kube, {**run, "status": {**(run.get("status") or {}), **ended}})
+        except Stalled as refused:
+            log.warning("%s: AnalysisRun %s can't be ended: %s", self._name, name, refused)
         self._measurer.forget(run["metadata"]["uid"])
 
     async def _clear(self, annotation: str, value: str) -> None:

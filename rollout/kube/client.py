@@ -147,8 +147,13 @@ class Kube:
         path = resource.path(metadata.get("namespace"))
         return await self._call(asked, Request("POST", path, _writing(manager, dry_run=dry_run), body))
 
-    async def replace_status(self, resource: Resource, body: Manifest, *, manager: str = MANAGER) -> Object:
+    async def replace_status(
+        self, resource: Resource, body: Manifest, *, dry_run: bool = False, manager: str = MANAGER
+    ) -> Object:
         """PUT the status of `body`, over the resourceVersion that it carries.
+
+        Fields that the CRD does not know are dropped, not refused: a rollback must not fail for one. The
+        answer tells which.
 
         Raises:
             Conflict: the object has another resourceVersion by now.
@@ -156,8 +161,9 @@ class Kube:
         metadata = body["metadata"]
         namespace, name = metadata.get("namespace"), metadata["name"]
         asked = Asked("update", f"{resource}/status", namespace or "", name)
+        lenient = _writing(manager, dry_run=dry_run) | {"fieldValidation": "Ignore"}
         return await self._call(
-            asked, Request("PUT", resource.path(namespace, name, "status"), _writing(manager), body)
+            asked, Request("PUT", resource.path(namespace, name, "status"), lenient, body)
         )
 
     async def json_patch(

@@ -7,7 +7,7 @@
 | `Gone` | 410 | list again |
 | `Unavailable` | 408, 429, 5xx, no answer in time, no connection | wait |
 | `NotLeading` | of a write that was not sent | leave it to who leads now |
-| `Invalid` | 400, 413, 422, 500 of a failed typed apply, or of storage that finds it too large | somebody mends the manifest |
+| `Invalid` | 400, 413, 422, 500 of a wrong type, or too large to be stored | somebody mends the manifest |
 | `Forbidden` | 401, 403 | somebody grants the right that is named |
 | `Owned` | 409 of an apply without force | somebody gives the fields up |
 | `NotServed` | 404 of a kind, 405, 406, 415, 501 | somebody installs what serves it |

@@ -20,6 +20,7 @@ from analysis.verdict import judge
 from rollout.api.analysis import Metric
 from rollout.api.analysisrun import AnalysisRun, AnalysisRunStatus, parse_analysis_run
 from rollout.api.base import Manifest
+from rollout.api.caps import capped_run
 from rollout.api.errors import InvalidSpec
 from rollout.api.status import PauseReason, RolloutStatus, Stage
 from rollout.measure import policy as words
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 UNKNOWN_INTERVAL = timedelta(seconds=2)
 """Between looks, until the samples show how often they are scraped."""
 SAVE_EVERY = timedelta(seconds=5)
+REFUSED_FOR = timedelta(seconds=30)
+"""After a checkpoint was refused: somebody may have mended what stood in its way."""
 SAVE_PAUSED_EVERY = timedelta(minutes=5)
 """A rollout that waits for a person causes no write a minute."""
 
@@ -70,6 +73,12 @@ class _Kept:
     looked: dict[str, datetime] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    why: str
+    until: datetime
+
+
 class Measurer:
     """Asks and judges for all Rollouts; `source_of` gives the source at an address, `lag` is its delay."""
 
@@ -77,12 +86,16 @@ class Measurer:
         self._source_of = source_of
         self._lag = lag
         self._kept: dict[str, _Kept] = {}
+        self._refusals: dict[str, _Refusal] = {}
 
     async def measure(self, observed: Observed, run: Manifest | None, now: datetime) -> Measured:
         """The evidence for this turn; `run` is the live background AnalysisRun where it isn't kept yet."""
         kept = self._keep(observed, run, now)
         if kept is None or not _measures(observed.status):
             return NOTHING
+        refusal = self._refusals.get(kept.run["metadata"]["uid"])
+        if refusal is not None and now < refusal.until:
+            return Measured(Evidence(Outcome.BLIND, refusal.why), look_at=refusal.until)
         step = _step(observed)
         try:
             policy = words.policy_of(kept.asked.spec, kept.checkpoint)
@@ -120,10 +133,17 @@ class Measurer:
         kept = self._kept.get(run["metadata"]["uid"])
         if kept is not None:
             kept.run, kept.saved, kept.saved_at = run, kept.checkpoint, now
+            self._refusals.pop(run["metadata"]["uid"], None)
 
     def forget(self, uid: str) -> None:
         """Drop what was folded but not written: somebody else wrote, or the run is over."""
         self._kept.pop(uid, None)
+        self._refusals.pop(uid, None)
+
+    def refuse(self, uid: str, why: str, now: datetime) -> None:
+        """Count nothing for a while, since what is counted can't be written: blind, as in an outage."""
+        self.forget(uid)
+        self._refusals[uid] = _Refusal(why, now + REFUSED_FOR)
 
     def _keep(self, observed: Observed, run: Manifest | None, now: datetime) -> _Kept | None:
         seen = _background(observed)
@@ -249,5 +269,5 @@ def _unsaved(kept: _Kept, observed: Observed, evidence: Evidence, now: datetime)
         evidence=evidence.metrics,
         checkpoint=kept.checkpoint.to_json(),
     )
-    body = {**kept.run, "status": status.manifest()}
+    body = {**kept.run, "status": capped_run(status).manifest()}
     return Unsaved(body, due=kept.saved is None or now - kept.saved_at >= period)

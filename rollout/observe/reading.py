@@ -13,7 +13,7 @@ from rollout.api.errors import InvalidSpec, Problem
 from rollout.api.identity import attempt_key, template_hash
 from rollout.api.intents import Intent, find
 from rollout.api.rollout import RolloutSpec, parse_rollout
-from rollout.api.status import RolloutStatus, SourceStatus
+from rollout.api.status import RolloutStatus, SourceStatus, Stage
 from rollout.plan.observed import Traffic, Wanted
 from rollout.workloads import finalizers
 
@@ -71,6 +71,9 @@ def read(rollout: Manifest, now: datetime) -> Reading:
 def read_status(status: Mapping[str, Any]) -> RolloutStatus:
     """A status as it stands; fields that can't be read count as absent and don't make us forget the rest."""
     kept = dict(status)
+    if "stage" not in kept and kept.get("stableRS"):
+        # Dropped by an old CRD, or written by Argo Rollouts: a version serves, so this is no first one.
+        kept["stage"] = Stage.STABLE if kept.get("currentPodHash") == kept["stableRS"] else Stage.STEPPING
     while True:
         try:
             return RolloutStatus.model_validate(kept)

@@ -1,0 +1,191 @@
+"""A status that the server refuses, or keeps in part, never stands in the way back."""
+
+import asyncio
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from crew import Crew
+from manifests import JUDGED, NAME, errors, rollout, traffic
+from prometheus_fake import FakePrometheus, Mode
+from stage import OPERATOR, ROLLOUTS, Shop, install, prometheus, until
+
+from rollout.api.crd import all_crds
+from rollout.api.status import Phase, Stage
+from rollout.sandbox.apiserver.errors import ApiError
+from rollout.sandbox.apiserver.requests import Fault, Request
+from rollout.sandbox.apiserver.resource import Object
+from rollout.sandbox.cluster import Sandbox
+
+GATED = ({"setWeight": 50}, {"judge": {"minDuration": "1s", "maxDuration": "5m"}})
+HALF = ({"setWeight": 50}, {"pause": {}})
+FORGOTTEN = (
+    ("intent",),
+    ("turn",),
+    ("stage", "stageSince"),
+    ("canary.desiredWeight",),
+    ("refused", "history"),
+)
+"""What the CRD does not know any more when somebody aborts."""
+TOO_LARGE = (
+    ApiError(413, "RequestEntityTooLarge", "limit is 3145728"),
+    ApiError(500, "InternalError", "etcdserver: request is too large"),
+)
+
+
+@pytest.fixture(scope="module")
+def lonely() -> Iterator[Sandbox]:
+    """A cluster whose CRDs may be changed."""
+    with Sandbox(pods="scripted") as running:
+        asyncio.run(install(running))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def judge(lonely: Sandbox) -> Iterator[FakePrometheus]:
+    fake = prometheus(lonely)
+    lonely.submit(fake.start()).result()
+    yield fake
+    lonely.submit(fake.stop()).result()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _operator(lonely: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    crew = Crew.of(lonely, Path(tmp_path_factory.mktemp("operator")))
+    crew.start()
+    yield
+    crew.stop()
+
+
+def definition() -> Object:
+    return copy.deepcopy(all_crds()["rollouts.yaml"])
+
+
+def without(*fields: str) -> Object:
+    """The CRD as it was before the status had these fields."""
+    made = definition()
+    for field in fields:
+        schema = _status(made)
+        *above, last = field.split(".")
+        for key in above:
+            schema = schema["properties"][key]
+        del schema["properties"][last]
+    return made
+
+
+def narrow(most: int) -> Object:
+    """A CRD that takes so many fields of a status and no more."""
+    made = definition()
+    _status(made)["maxProperties"] = most
+    return made
+
+
+def _status(made: Object) -> Object:
+    found: Object = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    return found
+
+
+async def half_way(sandbox: Sandbox, judge: FakePrometheus, *, bad: bool = False) -> Shop:
+    """A canary at 50 %: paused, or, where it is bad, blind at its judgement."""
+    shop = await Shop.open(sandbox, judge)
+    if bad:
+        judge.modes[shop.namespace] = Mode.DOWN
+        await shop.apply(errors(judge.url))
+    await shop.apply(*traffic(), rollout(steps=GATED if bad else HALF, canary=JUDGED if bad else None))
+    await shop.phase(Phase.HEALTHY)
+    await shop.set_image("shop:v2-bad" if bad else "shop:v2")
+    await (shop.weighs(50) if bad else shop.paused(50))
+    return shop
+
+
+async def ended(shop: Shop, *, intent: bool = True) -> None:
+    """As every rollback ends, once the server keeps the status again."""
+    await shop.serving("shop:v1")
+    status = await shop.phase(Phase.DEGRADED)
+    assert status.stage is Stage.REFUSED
+    assert [each.hash for each in status.refused] == [status.current_pod_hash]
+    if intent:
+        assert status.intent is not None
+        assert (status.intent.state, status.intent.outcome) == ("Cleared", "Acted")
+
+
+async def test_an_old_crd_holds_what_goes_forward_and_not_what_goes_back(
+    lonely: Sandbox, judge: FakePrometheus
+) -> None:
+    opening = [half_way(lonely, judge) for _ in FORGOTTEN]
+    bad, forward, *aborted = await asyncio.gather(
+        half_way(lonely, judge, bad=True), half_way(lonely, judge), *opening
+    )
+    for shop, fields in zip(aborted, FORGOTTEN, strict=True):
+        await lonely.load([without(*fields)])
+        await shop.annotate("abort")
+        await shop.weighs(0)
+        message = await shop.told("CRDOutdated", f"status.{sorted(fields)[0]}")
+        assert "apply `rollout crds`" in message
+
+    await lonely.load([without("evidence")])
+    await forward.annotate("promote-full")
+    judge.modes.pop(bad.namespace)
+    # What people read is all that is lost: those that wait may go the whole way back, too.
+    await asyncio.gather(*(shop.serving("shop:v1") for shop in (bad, *aborted)))
+    await bad.told("CRDOutdated", "status.evidence")
+    assert await forward.weight() == 50
+    await asyncio.gather(*(shop.phase(Phase.DEGRADED) for shop in (bad, *aborted)))
+    written = len(forward.writes()) + len(bad.writes())
+    await asyncio.sleep(1)
+    assert len(forward.writes()) + len(bad.writes()) <= written + 2, "what is lost is no news"
+
+    await lonely.load([definition()])
+    ends = [ended(shop) for shop in aborted]
+    await asyncio.gather(ended(bad, intent=False), forward.serving("shop:v2"), *ends)
+
+
+async def test_a_status_that_is_refused_whole_is_kept_in_its_least_form(
+    lonely: Sandbox, judge: FakePrometheus
+) -> None:
+    shop = await half_way(lonely, judge)
+    whole = len((await shop.get(ROLLOUTS))["status"])
+    await lonely.load([narrow(whole - 3)])
+    await shop.annotate("abort")
+    await ended(shop)
+    status = await shop.status()
+    assert status.reduced_since is not None
+    assert (status.evidence, status.conditions) == ((), ())
+    await shop.told("StatusReduced", "Too many")
+    written = len(shop.writes())
+    await asyncio.sleep(0.5)
+    assert len(shop.writes()) == written, "it is at rest"
+    await lonely.load([definition()])
+
+
+async def test_where_no_status_is_taken_the_canary_loses_its_traffic_all_the_same(
+    lonely: Sandbox, judge: FakePrometheus
+) -> None:
+    """Neither a checkpoint nor a status that is too large holds an abort up."""
+    shops = await asyncio.gather(*(half_way(lonely, judge) for _ in TOO_LARGE))
+    blind = await half_way(lonely, judge, bad=True)
+    refusals = {
+        f"/namespaces/{shop.namespace}/rollouts/{NAME}/status": error
+        for shop, error in zip(shops, TOO_LARGE, strict=True)
+    }
+
+    async def too_large(request: Request) -> Fault | None:
+        if request.user != OPERATOR or request.method != "PUT":
+            return None
+        if f"/{blind.namespace}/analysisruns/" in request.path:
+            return Fault(error=TOO_LARGE[0])
+        found = [error for path, error in refusals.items() if request.path.endswith(path)]
+        return Fault(error=found[0]) if found else None
+
+    lonely.server.fault = too_large
+    judge.modes.pop(blind.namespace)
+    await until("the judge to be blind", lambda: blind.condition("AnalysisBlind"))
+    await asyncio.gather(*(shop.annotate("abort") for shop in shops))
+    for shop, error in zip(shops, TOO_LARGE, strict=True):
+        await shop.weighs(0)
+        await shop.told("StatusRefused", error.message)
+        assert (await shop.status()).stage is Stage.STEPPING
+        assert "progressive.delivery/abort" in (await shop.get(ROLLOUTS))["metadata"]["annotations"]
+    lonely.server.fault = None
+    await asyncio.gather(ended(blind, intent=False), *(ended(shop) for shop in shops))
