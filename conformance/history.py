@@ -5,7 +5,7 @@ held them, in the order of their resourceVersions, which one etcd counts for all
 """
 
 import math
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from conformance import api
@@ -16,7 +16,7 @@ from conformance.mirror import Entry, at
 SERVICE = "kubernetes.io/service-name"
 
 
-def broken(journal: Iterable[Entry], foreign: Container[int] = ()) -> list[str]:
+def broken(journal: Iterable[Entry], foreign: Sequence[range] = ()) -> list[str]:
     """Every write that breaks an invariant, in words that name it.
 
     What stands at the versions in `foreign` was written by others than the operator.
@@ -33,12 +33,14 @@ def broken(journal: Iterable[Entry], foreign: Container[int] = ()) -> list[str]:
 class World:
     """A shop at one resourceVersion."""
 
-    foreign: Container[int] = ()
+    foreign: Sequence[range] = ()
     weight: int = 0
     recorded: int = 0
     replicas: int = 0
     stable: str = ""
     leaving: bool = False
+    gone: bool = False
+    """Nobody is asked to look after it any more."""
     selectors: dict[str, str] = field(default_factory=dict)
     slices: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
     """By slice: its Service, and the names of ready pods behind it."""
@@ -50,7 +52,7 @@ class World:
     def becomes(self, entry: Entry) -> Iterator[str]:
         """Take one write in; what it breaks."""
         words = list(self._takes(entry))
-        if entry.version not in self.foreign:
+        if not any(entry.version in versions for versions in self.foreign):
             yield from words
 
     def _takes(self, entry: Entry) -> Iterator[str]:
@@ -73,7 +75,8 @@ class World:
         self.recorded = at(rollout, "status", "canary", "desiredWeight") or 0
         self.replicas = at(rollout, "spec", "replicas") or self.replicas
         self.stable = at(rollout, "status", "stableRS") or ""
-        self.leaving = gone or bool(rollout["metadata"].get("deletionTimestamp"))
+        self.leaving = bool(rollout["metadata"].get("deletionTimestamp"))
+        self.gone = gone or (self.leaving and not rollout["metadata"].get("finalizers"))
 
     def _routed(self, route: Object) -> Iterator[str]:
         weight = percent(route)
@@ -81,7 +84,7 @@ class World:
             return
         if weight > self.weight:
             yield from self._raised(weight)
-        elif not self.reached(STABLE) and self.reached(CANARY) and not self.leaving:
+        elif not self.reached(STABLE) and self.reached(CANARY) and not self.gone:
             yield f"I1: stable is raised to {100 - weight} % without an endpoint"
         self.weight = weight
 
@@ -99,7 +102,9 @@ class World:
         name = service["metadata"]["name"]
         revision, before = at(service, "spec", "selector", HASH) or "", self.selectors.get(name, "")
         carries = {STABLE: 100 - self.weight, CANARY: self.weight}.get(name, 0)
-        if before and before != revision and carries and not self.leaving:
+        if self.leaving and not revision and not self.weight:
+            carries = 0  # what selects all pods reaches those that it reached, too
+        if before and before != revision and carries and not self.gone:
             yield f"I4: {name} turns from {before} to {revision or 'all pods'} while it carries {carries} %"
         self.selectors[name] = revision
 
@@ -117,7 +122,7 @@ class World:
         count = 0 if gone else at(found, "spec", "replicas") or 0
         before, self.sizes[revision] = self.sizes.get(revision, 0), count
         share = self._share(revision)
-        if self.leaving or count >= before or count >= self.replicas:
+        if self.gone or count >= before or count >= self.replicas:
             return
         if count < math.ceil(share * self.replicas / 100):
             yield f"I2: {revision} is sized from {before} to {count} while it carries {share} %"

@@ -61,7 +61,8 @@ class Ledger:
         """Begin to remove a namespace of ours."""
         await self.api.delete(api.NAMESPACES, None, namespace)
         if not self.controllers:
-            await _finalize(self.api, namespace)
+            with suppress(Refused):  # another look goes before the end
+                await _finalize(self.api, namespace)
 
     async def clean(self) -> None:
         """Remove all, the newest first; what could not be removed is in `left_behind`."""
@@ -90,10 +91,12 @@ class Ledger:
                 await self._gone(*each)
 
     async def _release(self, namespace: str) -> None:
-        """Take the finalizers off the Rollouts of a namespace that nobody serves any more."""
-        for each in (await self.api.list(api.ROLLOUTS, namespace))[0]:
-            name = each["metadata"]["name"]
-            await self.api.patch(api.ROLLOUTS, namespace, name, {"metadata": {"finalizers": None}})
+        """Take off the finalizers of what nobody serves any more, in a namespace that is ours alone."""
+        for kind in (api.ROLLOUTS, api.PODS):
+            for each in (await self.api.list(kind, namespace))[0]:
+                if each["metadata"].get("finalizers"):
+                    nothing = {"metadata": {"finalizers": None}}
+                    await self.api.patch(kind, namespace, each["metadata"]["name"], nothing)
 
     async def _gone(self, resource: Resource, name: str) -> None:
         async with asyncio.timeout(GONE_S):
@@ -112,20 +115,18 @@ class Ledger:
 
 async def _finalize(client: Api, namespace: str) -> None:
     """Empty a namespace where no controller does."""
-    with suppress(Refused):
-        for resource in (*KINDS.values(), api.SLICES, api.EVENTS):
-            if resource.namespaced:
+    for resource in (*KINDS.values(), api.TEMPLATES, api.SLICES, api.EVENTS):
+        if resource.namespaced:
+            with suppress(Refused):  # a kind that is not served
                 for each in (await client.list(resource, namespace))[0]:
                     name = each["metadata"]["name"]
                     if each["metadata"].get("finalizers"):
                         await client.patch(resource, namespace, name, {"metadata": {"finalizers": None}})
                     await client.delete(resource, namespace, name)
-        found = await client.get(api.NAMESPACES, None, namespace)
-        await client.call(
-            "PUT",
-            api.NAMESPACES.path(None, namespace, "finalize"),
-            body={**found, "spec": {"finalizers": []}},
-        )
+    found = await client.find(api.NAMESPACES, None, namespace)
+    if found is not None:
+        path = api.NAMESPACES.path(None, namespace, "finalize")
+        await client.call("PUT", path, body={**found, "spec": {"finalizers": []}})
 
 
 async def printed(*words: str) -> list[Object]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,8 +47,8 @@ class Shop:
     given: Given
     mirror: Mirror
     pods: standins.Pods
-    foreign: set[int] = field(default_factory=set)
-    """resourceVersions that a story wrote."""
+    foreign: list[range] = field(default_factory=list)
+    """resourceVersions at which the story wrote."""
     _told: list[int] = field(default_factory=list)
 
     @property
@@ -75,9 +75,15 @@ class Shop:
         self.pods.acts[version] = act
         self.mirror.wake()
 
-    async def apply(self, *objects: Object) -> None:
-        """`kubectl apply`."""
-        await self.kubectl("apply", "--filename=-", given=yaml.safe_dump_all(objects))
+    async def apply(self, *objects: Object, words: Sequence[str] = ()) -> None:
+        """`kubectl apply`; what is changed by it is not the operator's doing."""
+        began = max((entry.version for entry in self.mirror.journal), default=0)
+        given = yaml.safe_dump_all(objects)
+        said = yaml.safe_load(
+            await self.kubectl("apply", "--filename=-", "--output=yaml", *words, given=given)
+        )
+        wrote = [int(each["metadata"]["resourceVersion"]) for each in said.get("items", [said])]
+        self.foreign.append(range(began + 1, max(wrote) + 1))  # it may write an object more than once
 
     async def healthy(self, version: str = "v1", *more: Object, **words: Any) -> None:
         """The first version of a Rollout stands."""
@@ -102,7 +108,8 @@ class Shop:
     async def patch(self, kind: Resource, name: str, body: Any) -> Object:
         """A merge patch, or a JSON patch where `body` is a list."""
         found = await self.given.api.patch(kind, self.namespace, name, body)
-        self.foreign.add(int(found["metadata"]["resourceVersion"]))
+        version = int(found["metadata"]["resourceVersion"])
+        self.foreign.append(range(version, version + 1))
         return found
 
     async def kubectl(self, *words: str, given: str = "") -> str:

@@ -46,25 +46,24 @@ Play = Callable[[Stage], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One story; `alone` ones are played when all others are over."""
+    """One story."""
 
     name: str
     title: str
     play: Play
     needs: Collection[Need]
-    alone: bool
 
 
 STORIES: dict[str, Story] = {}
 
 
-def story(*needs: Need, alone: bool = False) -> Callable[[Play], Play]:
+def story(*needs: Need) -> Callable[[Play], Play]:
     """Register a story: its name is the function's, its title the docstring's first line."""
 
     def register(play: Play) -> Play:
         name = getattr(play, "__name__", "").replace("_", "-")
         title = (play.__doc__ or "").strip().splitlines()[0].rstrip(".")
-        STORIES[name] = Story(name, title, play, needs, alone)
+        STORIES[name] = Story(name, title, play, needs)
         return play
 
     return register
@@ -98,11 +97,7 @@ async def tell(
 
     async with asyncio.TaskGroup() as group:
         for each in stories.values():
-            if not each.alone:
-                group.create_task(one(each))
-    for each in stories.values():
-        if each.alone:
-            await one(each)
+            group.create_task(one(each))
     return [outcomes[name] for name in stories]
 
 

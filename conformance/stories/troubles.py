@@ -3,7 +3,7 @@
 import asyncio
 
 from conformance import api
-from conformance.manifests import CANARY, IN_STEPS, NAME, STABLE
+from conformance.manifests import CANARY, HASH, IN_STEPS, NAME, STABLE
 from conformance.needs import Need
 from conformance.prometheus import Mode
 from conformance.shop import Shop
@@ -110,12 +110,16 @@ async def foreign_selector(stage: Stage) -> None:
 
 @story()
 async def applied_again(stage: Stage) -> None:
-    """The route applied again as it stands in Git does not move the traffic for long"""
+    """Route and Services applied again as they stand in Git don't take the traffic along"""
     async with stage.shop() as shop:
         await shop.at_a_pause()
-        await shop.apply(*shop.surroundings())
-        await shop.paused(50)
-        assert shop.selected(STABLE) != shop.selected(CANARY)
+        stable, canary = shop.selected(STABLE), shop.selected(CANARY)
+        for words in ((), ("--server-side", "--force-conflicts")):
+            await shop.apply(*shop.surroundings(), words=words)
+            await shop.until("the stable selector", lambda: shop.selected(STABLE) == stable)
+            await shop.until("the canary's selector", lambda: shop.selected(CANARY) == canary)
+            await shop.paused(50)
+        await shop.told("SelectorDrift")
 
 
 @story()
@@ -132,6 +136,42 @@ async def pods_lost(stage: Stage) -> None:
             return len(ready) == 3 and not before & {pod["metadata"]["uid"] for pod in pods}
 
         await shop.until("three new pods", new)
+        status = await shop.paused(50)
+        assert status["currentStepIndex"] == 1, status
+
+
+@story()
+async def pod_held_by_a_finalizer(stage: Stage) -> None:
+    """A pod that is deleted and does not go is replaced, and counts for nothing"""
+    async with stage.shop() as shop:
+        await shop.at_a_pause()
+        canary = shop.selected(CANARY)
+        pods = [p for p in shop.mirror.every(api.PODS) if p["metadata"]["labels"].get(HASH) == canary]
+        name = pods[0]["metadata"]["name"]
+        await shop.patch(api.PODS, name, {"metadata": {"finalizers": [f"{api.OURS}/conformance"]}})
+        await shop.kubectl("delete", "pod", name, "--wait=false")
+
+        def replaced() -> bool:
+            pods = shop.mirror.every(api.PODS)
+            ready = [
+                p for p in pods if api.conditions(p).get("Ready") == "True" and p["metadata"]["name"] != name
+            ]
+            return len(ready) == 3
+
+        await shop.until("another pod", replaced)
+        await shop.paused(50)
+        await shop.patch(api.PODS, name, {"metadata": {"finalizers": None}})
+        await shop.until("the pod to be gone", lambda: shop.mirror.get(api.PODS, name) is None)
+
+
+@story()
+async def foreign_size(stage: Stage) -> None:
+    """A ReplicaSet that somebody else scales down is scaled up again, and gets nothing without pods"""
+    async with stage.shop() as shop:
+        await shop.at_a_pause()
+        name = f"{NAME}-{shop.selected(CANARY)}"
+        await shop.patch(api.REPLICA_SETS, name, {"spec": {"replicas": 0}})
+        await shop.until("a canary pod", lambda: shop.versions == {"v1": 2, "v2": 1})
         status = await shop.paused(50)
         assert status["currentStepIndex"] == 1, status
 
