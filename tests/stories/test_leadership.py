@@ -54,6 +54,7 @@ async def test_a_rollout_goes_on_when_its_leader_leaves_and_when_the_next_is_kil
         await shop.healthy()
         await shop.set_image("shop:v2")
         await shop.paused(50)
+        assert not any(each.writes() for each in standing), "a standby wrote"
 
         first.signal(signal.SIGTERM)
         left, left_at = time.monotonic(), datetime.now(UTC)
