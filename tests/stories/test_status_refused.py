@@ -9,7 +9,7 @@ import pytest
 from crew import Crew
 from manifests import JUDGED, NAME, errors, rollout, traffic
 from prometheus_fake import FakePrometheus, Mode
-from stage import OPERATOR, ROLLOUTS, Shop, install, prometheus, until
+from stage import OPERATOR, ROLLOUTS, Shop, install, prometheus
 
 from rollout.api.crd import all_crds
 from rollout.api.status import Phase, Stage
@@ -99,6 +99,10 @@ async def half_way(sandbox: Sandbox, judge: FakePrometheus, *, bad: bool = False
     return shop
 
 
+async def abort(shop: Shop) -> None:
+    await shop.patch(ROLLOUTS, NAME, {"metadata": {"annotations": {"progressive.delivery/abort": "a story"}}})
+
+
 async def ended(shop: Shop, *, intent: bool = True) -> None:
     """As every rollback ends, once the server keeps the status again."""
     await shop.serving("shop:v1")
@@ -119,13 +123,14 @@ async def test_an_old_crd_holds_what_goes_forward_and_not_what_goes_back(
     )
     for shop, fields in zip(aborted, FORGOTTEN, strict=True):
         await lonely.load([without(*fields)])
-        await shop.annotate("abort")
+        await abort(shop)
         await shop.weighs(0)
         message = await shop.told("CRDOutdated", f"status.{sorted(fields)[0]}")
         assert "apply `rollout crds`" in message
 
     await lonely.load([without("evidence")])
-    await forward.annotate("promote-full")
+    skip = {"metadata": {"annotations": {"progressive.delivery/promote-full": "a story"}}}
+    await forward.patch(ROLLOUTS, NAME, skip)
     judge.modes.pop(bad.namespace)
     # What people read is all that is lost: those that wait may go the whole way back, too.
     await asyncio.gather(*(shop.serving("shop:v1") for shop in (bad, *aborted)))
@@ -141,51 +146,42 @@ async def test_an_old_crd_holds_what_goes_forward_and_not_what_goes_back(
     await asyncio.gather(ended(bad, intent=False), forward.serving("shop:v2"), *ends)
 
 
-async def test_a_status_that_is_refused_whole_is_kept_in_its_least_form(
+async def test_an_abort_needs_no_status_that_the_server_takes_whole_or_at_all(
     lonely: Sandbox, judge: FakePrometheus
 ) -> None:
-    shop = await half_way(lonely, judge)
-    whole = len((await shop.get(ROLLOUTS))["status"])
-    await lonely.load([narrow(whole - 3)])
-    await shop.annotate("abort")
-    await ended(shop)
-    status = await shop.status()
-    assert status.reduced_since is not None
-    assert (status.evidence, status.conditions) == ((), ())
-    await shop.told("StatusReduced", "Too many")
-    written = len(shop.writes())
-    await asyncio.sleep(0.5)
-    assert len(shop.writes()) == written, "it is at rest"
-    await lonely.load([definition()])
-
-
-async def test_where_no_status_is_taken_the_canary_loses_its_traffic_all_the_same(
-    lonely: Sandbox, judge: FakePrometheus
-) -> None:
-    """Neither a checkpoint nor a status that is too large holds an abort up."""
-    shops = await asyncio.gather(*(half_way(lonely, judge) for _ in TOO_LARGE))
-    blind = await half_way(lonely, judge, bad=True)
-    refusals = {
-        f"/namespaces/{shop.namespace}/rollouts/{NAME}/status": error
-        for shop, error in zip(shops, TOO_LARGE, strict=True)
-    }
+    """One is taken in its least form, two are taken in none, and of one no checkpoint is taken."""
+    opening = [half_way(lonely, judge) for _ in TOO_LARGE]
+    blind, least, *refused = await asyncio.gather(
+        half_way(lonely, judge, bad=True), half_way(lonely, judge), *opening
+    )
+    errors = {shop.namespace: error for shop, error in zip(refused, TOO_LARGE, strict=True)}
 
     async def too_large(request: Request) -> Fault | None:
-        if request.user != OPERATOR or request.method != "PUT":
+        kind = "analysisruns" if f"/{blind.namespace}/" in request.path else "rollouts"
+        if request.user != OPERATOR or request.method != "PUT" or f"/{kind}/{NAME}" not in request.path:
             return None
-        if f"/{blind.namespace}/analysisruns/" in request.path:
-            return Fault(error=TOO_LARGE[0])
-        found = [error for path, error in refusals.items() if request.path.endswith(path)]
+        found = [error for name, error in errors.items() if f"/{name}/" in request.path]
         return Fault(error=found[0]) if found else None
 
+    errors[blind.namespace] = TOO_LARGE[0]
+    whole = len((await least.get(ROLLOUTS))["status"])
+    await lonely.load([narrow(whole - 3)])
     lonely.server.fault = too_large
     judge.modes.pop(blind.namespace)
-    await until("the judge to be blind", lambda: blind.condition("AnalysisBlind"))
-    await asyncio.gather(*(shop.annotate("abort") for shop in shops))
-    for shop, error in zip(shops, TOO_LARGE, strict=True):
-        await shop.weighs(0)
+    await blind.told("AnalysisBlind", "the evidence can't be saved")
+    await asyncio.gather(*(abort(shop) for shop in (blind, least, *refused)))
+    await asyncio.gather(*(shop.weighs(0) for shop in (blind, least, *refused)))
+
+    await asyncio.gather(ended(least), ended(blind))
+    status = await least.status()
+    assert (status.reduced_since is not None, status.evidence, status.conditions) == (True, (), ())
+    await least.told("StatusReduced", "Too many")
+    written = len(least.writes())
+    for shop, error in zip(refused, TOO_LARGE, strict=True):
         await shop.told("StatusRefused", error.message)
         assert (await shop.status()).stage is Stage.STEPPING
         assert "progressive.delivery/abort" in (await shop.get(ROLLOUTS))["metadata"]["annotations"]
     lonely.server.fault = None
-    await asyncio.gather(ended(blind, intent=False), *(ended(shop) for shop in shops))
+    await asyncio.gather(*(ended(shop) for shop in refused))
+    assert len(least.writes()) == written, "it is at rest"
+    await lonely.load([definition()])
