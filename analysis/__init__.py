@@ -30,10 +30,12 @@ from analysis.metric import (
     Rate,
     Role,
     Slo,
+    Up,
 )
 from analysis.policy import InvalidPolicy, Policy
 from analysis.reading import ArmSamples, Context, Reading, Samples, Status, lookback, read
-from analysis.sequential import Checkpoint, NotAtCutError, begin, begin_step, fold, skip
+from analysis.routing import RouteVerdict, Share
+from analysis.sequential import Checkpoint, NotAtCutError, begin, begin_step, fold, route, skip
 from analysis.verdict import Judgement, MetricVerdict, Outcome, judge
 
 __all__ = [
@@ -62,10 +64,13 @@ __all__ = [
     "Rate",
     "Reading",
     "Role",
+    "RouteVerdict",
     "Samples",
     "Series",
+    "Share",
     "Slo",
     "Status",
+    "Up",
     "begin",
     "begin_step",
     "compatible",
@@ -73,5 +78,6 @@ __all__ = [
     "judge",
     "lookback",
     "read",
+    "route",
     "skip",
 ]

@@ -139,7 +139,12 @@ class Mean:
     scale: float | None = None
 
 
-Kind = Proportion | Slo | Histogram | Rate | Mean
+@dataclass(frozen=True, slots=True)
+class Up:
+    """Failed scrapes of an arm's pods out of all, by their `up`: how a canary without data is evidence."""
+
+
+Kind = Proportion | Slo | Histogram | Rate | Mean | Up
 
 # Where a metric names no margin: 1.05 and +0.02 pp, 1.5 and +0.25 pp for shares; for rates 5 % and one event
 # in 50 pod-hours, 50 % and one in 5 pod-minutes.
@@ -149,6 +154,7 @@ _TOLERATE: Mapping[type, Margin] = {
     Histogram: Margin(0.05, 0.0002),
     Rate: Margin(0.05, 0.02),
     Mean: Margin(0.1),
+    Up: Margin(0.05, 0.02),
 }
 _UNACCEPTABLE: Mapping[type, Margin] = {
     Proportion: Margin(0.5, 0.0025),
@@ -156,6 +162,7 @@ _UNACCEPTABLE: Mapping[type, Margin] = {
     Histogram: Margin(0.5, 0.0025),
     Rate: Margin(0.5, 12.0),
     Mean: Margin(0.5),
+    Up: Margin(0.5, 0.1),
 }
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from analysis.metric import Against, Direction, Histogram, Mean, Metric, Rate, Role, Slo
+from analysis.metric import Against, Direction, Histogram, Mean, Metric, Proportion, Rate, Role, Slo
+from analysis.routing import Share
 
 MAX_EDGES = 3  # each edge is a test of its own; three fit the 4 kB that a metric's state may take
 MAX_SHIFT = 8  # buckets
@@ -33,6 +34,7 @@ class Policy:
     late_share: capital kept back for regressions that begin late, invested evenly over `horizon`.
     horizon: how long the rollout is expected to be judged.
     stale_after: a metric without a newer reading is blind.
+    share: whether, and by what, the canary's share of traffic is held against its weight; see `route`.
     """
 
     metrics: tuple[Metric, ...]
@@ -42,6 +44,7 @@ class Policy:
     late_share: float = 0.3
     horizon: timedelta = timedelta(hours=1)
     stale_after: timedelta = timedelta(minutes=2)
+    share: Share | None = None
 
     def __post_init__(self) -> None:
         for path, text in _faults(self):
@@ -95,6 +98,20 @@ def _faults(policy: Policy) -> Iterator[tuple[str, str]]:
         names.add(metric.name)
         yield from _metric_faults(metric, path)
     yield from _weight_faults(policy)
+    if policy.share is not None:
+        yield from _share_faults(policy, policy.share)
+
+
+def _share_faults(policy: Policy, share: Share) -> Iterator[tuple[str, str]]:
+    counted = [m.name for m in policy.metrics if isinstance(m.kind, Proportion | Slo | Histogram)]
+    if share.metric not in counted:
+        yield "share.metric", f"must be a metric that counts requests, not {share.metric!r}"
+    if not 0 < share.tolerance < 1:
+        yield "share.tolerance", f"must be above 0 and below 1, not {share.tolerance:g}"
+    if not 0 < share.level < 0.5:
+        yield "share.level", f"must be above 0 and below 0.5, not {share.level:g}"
+    if not (math.isfinite(share.phi) and share.phi >= 1):
+        yield "share.phi", f"must be at least 1, not {share.phi:g}"
 
 
 def _weight_faults(policy: Policy) -> Iterator[tuple[str, str]]:

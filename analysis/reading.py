@@ -27,7 +27,7 @@ from analysis.evidence import (
     to_ms,
 )
 from analysis.histogram import Buckets, by_histogram, count_buckets, shared_edges
-from analysis.metric import Against, Histogram, Mean, Metric, Proportion, Rate, Slo
+from analysis.metric import Against, Histogram, Mean, Metric, Proportion, Rate, Slo, Up
 
 CANARY, STABLE = "canary", "stable"
 DEFAULT_INTERVAL = timedelta(seconds=15)
@@ -120,6 +120,8 @@ def read(metric: Metric, samples: Samples, cut: datetime, until: datetime, conte
     Pure, and never raises for what the samples hold: inputs that no counter can have are an ERROR whose cause
     names them. An arm without a series is NO_DATA; one without new events is WAITING, for `context.patience`.
     """
+    if isinstance(metric.kind, Up):
+        samples = replace(samples, canary=_watched(samples.canary), stable=_watched(samples.stable))
     try:
         tidied = replace(
             samples, canary=_tidied(metric, samples.canary), stable=_tidied(metric, samples.stable)
@@ -131,6 +133,11 @@ def read(metric: Metric, samples: Samples, cut: datetime, until: datetime, conte
         status, cause = blind
         return Reading(cut, cut, status, cause=cause)
     return _read(metric, tidied, cut, until, context)
+
+
+def _watched(arm: ArmSamples) -> ArmSamples:
+    """An arm whose `up` is what is read."""
+    return replace(arm, series={"up": arm.up})
 
 
 def _blind(metric: Metric, samples: Samples) -> tuple[Status, str] | None:
@@ -167,6 +174,8 @@ def _needed(metric: Metric) -> str:
             return "events"
         case Mean():
             return "gauge"
+        case Up():
+            return "up"
 
 
 def _tidied(metric: Metric, arm: ArmSamples) -> ArmSamples:
@@ -260,6 +269,11 @@ def _arm_counts(metric: Metric, arm: ArmSamples, cut: int, until: int, seen: Scr
             value for one in arm.series.get("gauge", ()) for at, value in one.samples if cut < at <= until
         ]
         return Counts(math.fsum(values), len(values)), 0
+    if isinstance(metric.kind, Up):
+        seen_up = [
+            value for one in arm.series.get("up", ()) for at, value in one.samples if cut < at <= until
+        ]
+        return Counts(float(seen_up.count(0.0)), len(seen_up)), 0
     if isinstance(metric.kind, Rate):
         events = count(arm.series.get("events", ()), cut, until, seen)
         return Counts(events.value, exposure((*arm.every, *arm.up), cut, until)), events.rebased

@@ -16,6 +16,7 @@ from analysis.histogram import NO_BUCKETS, Buckets
 from analysis.metric import Histogram, Mean, Metric
 from analysis.policy import Policy
 from analysis.reading import Reading, Status
+from analysis.routing import RouteTest
 from analysis.shapes import SHAPES
 from analysis.state import Checkpoint, MetricState, ShapeTest, Test
 from analysis.updates import (
@@ -27,7 +28,7 @@ from analysis.updates import (
     stakes_of,
 )
 
-__all__ = ["Checkpoint", "NotAtCutError", "begin", "begin_step", "fold", "skip"]
+__all__ = ["Checkpoint", "NotAtCutError", "begin", "begin_step", "fold", "route", "skip"]
 
 NOTE_LENGTH = 200
 
@@ -84,6 +85,17 @@ def begin_step(checkpoint: Checkpoint, step: str, at: datetime) -> Checkpoint:
     return replace(checkpoint, step=step, step_since=to_ms(at), metrics=fresh)
 
 
+def route(checkpoint: Checkpoint, weight: float | None, at: datetime) -> Checkpoint:
+    """From `at` on the canary is to get this share of requests, 0 to 1; None: nobody says.
+
+    What went where before is not held against it. Does nothing where that is its weight already.
+    """
+    if checkpoint.route is not None and checkpoint.route.weight == weight:
+        return checkpoint
+    split = weight is not None and 0 < weight < 1
+    return replace(checkpoint, route=RouteTest.begun(weight, to_ms(at)) if weight and split else None)
+
+
 def skip(checkpoint: Checkpoint, name: str, until: datetime) -> Checkpoint:
     """Give up the evidence up to `until` (not backwards): it will never be counted, for either side."""
     state = checkpoint.metrics[name]
@@ -116,7 +128,15 @@ def fold(policy: Policy, checkpoint: Checkpoint, name: str, reading: Reading) ->
         looks=state.looks + 1,
         looks_in_step=state.looks_in_step + in_step,
     )
-    return _with(checkpoint, name, counted)
+    return _with(_routed(policy, checkpoint, name, reading), name, counted)
+
+
+def _routed(policy: Policy, checkpoint: Checkpoint, name: str, reading: Reading) -> Checkpoint:
+    """With the interval in the test of the route, where it began at the present weight."""
+    test, share = checkpoint.route, policy.share
+    if test is None or share is None or share.metric != name or to_ms(reading.since) < test.since:
+        return checkpoint
+    return replace(checkpoint, route=test.updated(share, reading.counts[0]))
 
 
 def _counted(

@@ -22,6 +22,7 @@ from analysis.evidence import Counts, Pair, to_datetime
 from analysis.histogram import NO_BUCKETS, Buckets
 from analysis.interval import NO_LIKELIHOOD
 from analysis.reading import Status
+from analysis.routing import RouteTest
 from analysis.shapes import SHAPES
 
 FORMAT: Final = 2
@@ -83,6 +84,7 @@ class Checkpoint:
     step: str
     step_since: int
     metrics: Mapping[str, MetricState]
+    route: RouteTest | None = None
 
     def cut(self, name: str) -> datetime:
         """Where this metric's reading stands: everything up to here is counted or given up."""
@@ -101,7 +103,7 @@ class Checkpoint:
             "step": self.step,
             "stepSince": self.step_since,
             "metrics": {name: _metric_to_json(state) for name, state in self.metrics.items()},
-        }
+        } | ({} if self.route is None else {"route": _route_to_json(self.route)})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Checkpoint:
@@ -112,7 +114,8 @@ class Checkpoint:
             )
         try:
             metrics = {name: _metric_from_json(state) for name, state in data["metrics"].items()}
-            return cls(int(data["began"]), str(data["step"]), int(data["stepSince"]), metrics)
+            route = _route_from_json(data["route"]) if "route" in data else None
+            return cls(int(data["began"]), str(data["step"]), int(data["stepSince"]), metrics, route)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as damage:
             raise ValueError(f"damaged checkpoint: {damage!r}") from damage
 
@@ -222,6 +225,29 @@ def _blocks_from_json(data: Mapping[str, Any]) -> Blocks:
         in_step=int(data["inStep"]),
         total=float(data["total"]),
         squares=float(data["squares"]),
+    )
+
+
+def _route_to_json(route: RouteTest) -> dict[str, Any]:
+    return {
+        "weight": route.weight,
+        "since": route.since,
+        "above": _pack(route.above.logs),
+        "aboveReserve": route.above.reserve,
+        "below": _pack(route.below.logs),
+        "belowReserve": route.below.reserve,
+        "requests": [route.requests.bad, route.requests.total],
+    }
+
+
+def _route_from_json(data: Mapping[str, Any]) -> RouteTest:
+    canary, total = map(float, data["requests"])
+    return RouteTest(
+        weight=float(data["weight"]),
+        since=int(data["since"]),
+        above=_bet_from_json(data["above"], float(data["aboveReserve"]), HARM),
+        below=_bet_from_json(data["below"], float(data["belowReserve"]), SAFE),
+        requests=Counts(canary, total),
     )
 
 

@@ -17,6 +17,7 @@ from analysis.interval import limit_interval, ratio_interval
 from analysis.metric import Against, Direction, Histogram, Margin, Mean, Metric, Rate, Role
 from analysis.policy import Policy
 from analysis.reading import Status
+from analysis.routing import RouteVerdict
 from analysis.shapes import SHAPES, quantile
 from analysis.state import Checkpoint, MetricState, ShapeTest, Test
 from analysis.updates import facing, stakes_of
@@ -29,6 +30,7 @@ class Outcome(StrEnum):
 
     NOT_WORSE = "NotWorse"
     UNDECIDED = "Undecided"
+    MISROUTED = "Misrouted"
     NO_DATA = "NoData"
     ERROR = "Error"
     WORSE = "Worse"
@@ -75,7 +77,8 @@ class MetricVerdict:
 class Judgement:
     """The verdict over all metrics.
 
-    outcome: WORSE (roll back), NOT_WORSE (this step may pass), UNDECIDED, or what blinds: NO_DATA or ERROR.
+    outcome: WORSE (roll back), NOT_WORSE (this step may pass), UNDECIDED, MISROUTED (traffic does not go
+    where it is sent: hold), or what blinds: NO_DATA or ERROR. route: the canary's share, where it is tested.
     blamed: the metrics that can be named for a rollback with the same error rate; empty if only all together
     can. log_e_harm: of the weighted mean, against log(1 / alpha).
     """
@@ -85,6 +88,7 @@ class Judgement:
     blamed: tuple[str, ...]
     metrics: tuple[MetricVerdict, ...]
     log_e_harm: float
+    route: RouteVerdict | None = None
 
     @property
     def blind(self) -> bool:
@@ -119,7 +123,16 @@ def judge(
         verdict for verdict in metrics if verdict.role.gates and (active is None or verdict.name in active)
     ]
     outcome, reason = _outcome(worse, blamed, metrics, gates, _too_young(checkpoint, at, min_duration))
-    return Judgement(outcome, reason, blamed, metrics, combined)
+    route = _route(policy, checkpoint)
+    if route is not None and route.misrouted and outcome.severity < Outcome.MISROUTED.severity:
+        outcome, reason = Outcome.MISROUTED, route.reason
+    return Judgement(outcome, reason, blamed, metrics, combined, route)
+
+
+def _route(policy: Policy, checkpoint: Checkpoint) -> RouteVerdict | None:
+    if policy.share is None or checkpoint.route is None:
+        return None
+    return checkpoint.route.verdict(policy.share)
 
 
 def _outcome(

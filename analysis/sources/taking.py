@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from analysis.evidence import Labels, Series
-from analysis.metric import Histogram, Mean, Metric, Proportion, Rate, Slo
+from analysis.metric import Histogram, Mean, Metric, Proportion, Rate, Slo, Up
 from analysis.reading import ArmSamples, Context, Reading, Samples, Status, lookback, read
 from analysis.sources.selector import (
     Matcher,
@@ -86,6 +86,8 @@ def selectors(metric: Metric) -> Mapping[str, Selector]:
             return {"events": parse_selector(events)}
         case Mean(gauge=gauge):
             return {"gauge": parse_selector(gauge)}
+        case Up():
+            return {}
 
 
 def validate(metric: Metric, arms: Arms) -> None:

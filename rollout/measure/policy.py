@@ -133,6 +133,8 @@ def _outcome(
             return heard.Outcome.UNDECIDED
         case Outcome.NO_DATA | Outcome.ERROR:
             return heard.Outcome.BLIND
+        case Outcome.MISROUTED:
+            return heard.Outcome.BLIND
         case Outcome.UNDECIDED if all(policy.metric(name).role is judged.Role.WARN for name in active):
             return heard.Outcome.NOT_WORSE  # what is only shown holds nobody up
         case Outcome.UNDECIDED:
