@@ -16,6 +16,7 @@ from rollout.kube.errors import Conflict, NotFound
 from rollout.measure import Measured, Measurer
 from rollout.observe import Seen
 from rollout.plan.actions import Action, Announce, EnsureRun, RecordStatus, WakeAt
+from rollout.plan.announcements import OF_WRITES
 from rollout.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -46,12 +47,16 @@ class Executor:
         fences = any(not isinstance(action, RecordStatus | Announce | WakeAt) for action in actions)
         turn = Turn(self._kube, self._recorder, self._measurer, self._metrics, seen, now, fences=fences)
         for index, action in enumerate(actions):
+            rest = actions[index + 1 :]
             try:
                 await turn.do(action)
-            except Stalled as refusal:
+            except (Retry, Stalled) as refusal:
                 if not isinstance(action, RecordStatus):
+                    await _tell(turn, rest)
                     raise
-                await self._retreat(turn, seen, action, actions[index + 1 :], refusal)
+                if isinstance(refusal, Retry):
+                    raise
+                await self._retreat(turn, seen, action, rest, refusal)
                 if not goes_back(action.status, refusal):
                     raise
                 break
@@ -110,3 +115,10 @@ class Executor:
                 raise Retry(str(refusal), _SOON) from refusal
         else:
             self._measurer.saved(written, now)
+
+
+async def _tell(turn: Turn, rest: list[Action]) -> None:
+    """Of a turn that stops half way, what is recorded: the next one will not tell of it again."""
+    for action in rest:
+        if isinstance(action, Announce) and action.reason not in OF_WRITES:
+            await turn.do(action)

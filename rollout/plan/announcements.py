@@ -56,6 +56,9 @@ _CHANGES: Mapping[ConditionType, str] = {
 }
 """Conditions whose coming is a warning, and whose going is good news."""
 
+OF_WRITES = frozenset({"TrafficWeightUpdated", "SwitchService"})
+"""What is told of a write of our own: only where it was done."""
+
 
 def announced(
     facts: Facts, after: RolloutStatus, signal: Signal | None, deeds: Iterable[Action]
