@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -104,7 +104,11 @@ class Transport:
             NotLeading: the guard lets no write pass; this one was not sent.
             Retry, Stalled: as `rollout.kube.errors` says.
         """
-        seconds = min(self._seconds, self._guard()) if request.writes else self._seconds
+        seconds = self._seconds
+        if request.writes and self._guard is not _unguarded:
+            seconds = min(seconds, self._guard())
+            # The server gives it up too, if it has not come to it by then (a write may wait in its queues).
+            request = replace(request, query={**request.query, "timeout": f"{int(seconds * 1000)}ms"})
         patience = aiohttp.ClientTimeout(total=seconds)
         async with self._exchange(asked, request, patience) as response:
             return decoded(await response.read())

@@ -88,6 +88,13 @@ async def test_a_write_is_not_sent_again_on_a_new_connection_after_the_lead_is_l
     assert len(methods) == 2
 
 
+async def test_the_server_is_told_how_long_a_write_may_take() -> None:
+    async with faulty(always(200, BODY), guard=lambda: 4.5) as server:
+        await server.kube.delete(SERVICES, "shop", "a")
+        await server.kube.get(SERVICES, "shop", "a")
+        assert [each.query.get("timeout") for each in server.sent] == ["4500ms", None]
+
+
 async def test_a_write_is_given_up_when_the_time_that_is_left_is_over() -> None:
     async def hangs(_request: Any) -> Any:
         await asyncio.sleep(60)
