@@ -244,6 +244,8 @@ class Drift(Model):
     """When one was seen last."""
     told_at: datetime
     """When an Event last told of it."""
+    weight: int = 0
+    """The desired weight beside which it was seen."""
     count: int = 1
     """How many were seen in a row."""
 

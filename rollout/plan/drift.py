@@ -4,7 +4,7 @@ What was undone is told once a minute at most, with how often it was seen; reque
 traffic was not as recorded are no evidence.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import timedelta
 
 from rollout.api.status import Drift, RolloutStatus, Stage
@@ -45,25 +45,25 @@ def undone(facts: Facts, after: RolloutStatus, deed: Action) -> str:
         return ""
     match deed:
         case EnsureWeights():
-            again = _recent(facts, WEIGHT) and before.canary.desired_weight == after.canary.desired_weight
-            return WEIGHT if again or (_weight_strays(facts.observed) and _moved(before, facts)) else ""
+            return WEIGHT if foreign_weight(facts, after) else ""
         case EnsureSelector(name, revision) if revision is not None:
             return SELECTOR if _selector_strays(facts, before, after, name) else ""
     return ""
 
 
-def _moved(before: RolloutStatus, facts: Facts) -> bool:
-    """Whether the weight is not what stood at the last look: that may be our own, on its way down."""
+def foreign_weight(facts: Facts, after: RolloutStatus) -> bool:
+    """Whether the weight that stands now, and shall not, is somebody else's.
+
+    What stood at the last look may be our own, on its way down; but not beside a weight that we keep.
+    """
+    before = facts.observed.status
+    kept = before.canary.desired_weight
     known = before.canary.weights.canary.weight if before.canary.weights else None
-    return facts.live != known
-
-
-def _recent(facts: Facts, reason: str) -> bool:
-    return any(each.reason == reason for each in _within(facts, TOLD_EVERY))
-
-
-def _within(facts: Facts, time: timedelta) -> Iterator[Drift]:
-    return (each for each in facts.observed.status.drift if facts.now - each.seen_at < time)
+    again = kept == after.canary.desired_weight and any(
+        each.reason == WEIGHT and each.weight == kept and facts.now - each.seen_at < TOLD_EVERY
+        for each in before.drift
+    )
+    return again or (_weight_strays(facts.observed) and facts.live != known)
 
 
 def _selector_strays(facts: Facts, before: RolloutStatus, after: RolloutStatus, name: str) -> bool:
@@ -99,11 +99,16 @@ def _not_before(facts: Facts, status: RolloutStatus) -> object:
 
 def _counted(facts: Facts, status: RolloutStatus, reason: str) -> Drift:
     known = next((each for each in status.drift if each.reason == reason), None)
+    fresh = Drift(
+        reason=reason,
+        seen_at=facts.now,
+        told_at=facts.now,
+        weight=facts.observed.status.canary.desired_weight,
+    )
     if known is None or facts.now - known.seen_at >= TOLD_EVERY:
-        return Drift(reason=reason, seen_at=facts.now, told_at=facts.now)
-    if facts.now - known.told_at >= TOLD_EVERY:
-        return Drift(reason=reason, seen_at=facts.now, told_at=facts.now, count=known.count + 1)
-    return known.model_copy(update={"seen_at": facts.now, "count": known.count + 1})
+        return fresh
+    told_at = facts.now if facts.now - known.told_at >= TOLD_EVERY else known.told_at
+    return fresh.model_copy(update={"told_at": told_at, "count": known.count + 1})
 
 
 def told_now(facts: Facts, after: RolloutStatus, reason: str) -> Drift | None:

@@ -5,8 +5,8 @@ a ready stable needs none.
 """
 
 from rollout.api.status import RolloutStatus, Stage
+from rollout.plan import drift, replicas, schedule
 from rollout.plan import facts as ask
-from rollout.plan import replicas, schedule
 from rollout.plan.actions import EnsureWeights
 from rollout.plan.facts import Facts
 from rollout.plan.transitions import CARRYING
@@ -102,13 +102,13 @@ def _stable_carries(facts: Facts, status: RolloutStatus) -> bool:
     """Whether stable may get more. One ready pod will do: what a canary loses must go somewhere at once.
 
     A Service that carries nothing yet must have settled, unless the other arm serves nobody; one that carries
-    is known to the proxy.
+    is known to the proxy, and so is one that carried until somebody else wrote the weight.
     """
     service = facts.observed.stable_service
     revision = status.stable_rs or status.current_pod_hash
     if service is None:
         return False
-    if facts.live == 100:
+    if facts.live == 100 and not drift.foreign_weight(facts, status):
         due = service.settled or facts.canary_gone
         return due and ask.reaches_only(service, revision)
     return service.ready_of(revision) > 0

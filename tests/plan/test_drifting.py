@@ -129,6 +129,17 @@ def test_a_second_drift_long_after_is_told_at_once() -> None:
     assert world.reasons() == ["WeightDrift"]
 
 
+def test_both_at_once_each_second_never_leave_the_canary_more_than_its_share() -> None:
+    """The stable Service never comes to rest; but it carried before, and so it carries again."""
+    world = at_half()
+    for _ in range(60):
+        world.meddle(100)
+        wiped(world)
+        world.turn()
+        assert (world.weight, world.stable.hash) == (50, "v1")
+        world.now += timedelta(seconds=1)
+
+
 @pytest.mark.parametrize(
     "situation",
     [
