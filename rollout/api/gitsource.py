@@ -3,12 +3,14 @@
 import re
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from semantic_version import NpmSpec
 
+from rollout.api import rules
 from rollout.api.base import Duration, Manifest, Model
+from rollout.api.errors import Problem
 from rollout.api.meta import ObjectCondition, ObjectMeta
 from rollout.api.parsing import Kind, parse
 from rollout.api.rollout import Name
@@ -59,18 +61,28 @@ class WriteBackMode(StrEnum):
     REVERT_COMMIT = "revertCommit"
 
 
+class Author(Model):
+    """Who is named by our commits."""
+
+    name: Annotated[str, Field(pattern=r"^[^<>\n\x00-\x1f]{1,100}$")] = "rollout"
+    email: Annotated[str, Field(pattern=r"^[^<>\s]{1,200}$")] = "rollout@progressive.delivery"
+
+
 class WriteBack(Model):
     """What goes back to Git."""
 
     modes: tuple[WriteBackMode, ...] = Field((WriteBackMode.NOTES,), max_length=4)
-    """notes: the verdict as JSON on the commit, under refs/notes/rollout. Empty: nothing is written."""
+    """notes: the verdict as JSON on the commit, under refs/notes/rollout. revertCommit: a manifest that was
+    rolled back or aborted is put back on the branch. Empty: nothing is written."""
+    author: Author = Author()
+    """Of the commits of revertCommit."""
 
     @field_validator("modes")
     @classmethod
     def _built(cls, modes: tuple[WriteBackMode, ...]) -> tuple[WriteBackMode, ...]:
-        missing = [mode for mode in modes if mode is not WriteBackMode.NOTES]
+        missing = [mode for mode in modes if mode not in (WriteBackMode.NOTES, WriteBackMode.REVERT_COMMIT)]
         if missing:
-            raise ValueError(f"{', '.join(missing)} is not supported yet: use notes")
+            raise ValueError(f"{', '.join(missing)} is not supported yet: use notes or revertCommit")
         return modes
 
 
@@ -111,6 +123,16 @@ class GitSourceSpec(Model):
     """Whether nothing is read and nothing applied until this is false again."""
     write_back: WriteBack = WriteBack()
     """What goes back to Git. Default: notes."""
+
+    @model_validator(mode="after")
+    def _writes_on_a_branch(self) -> Self:
+        ref = self.ref
+        if WriteBackMode.REVERT_COMMIT in self.write_back.modes and (
+            ref.commit or ref.name or ref.semver or ref.tag
+        ):
+            path, remedy = ".writeBack.modes", "follow a branch by ref.branch, or leave revertCommit out"
+            raise rules.WrongFieldsError(Problem(path, "revertCommit needs a branch to write on", remedy))
+        return self
 
 
 class AppliedRevision(Model):

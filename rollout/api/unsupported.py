@@ -128,7 +128,5 @@ GIT_SOURCE: tuple[Unsupported, ...] = (
     Unsupported("spec.webhook"),
     Unsupported("spec.kubeConfig"),
     Unsupported("spec.targetNamespace", "string"),
-    *_below(
-        "spec.writeBack", "use modes: [notes]", provider="object", author="object", signingKeyRef="object"
-    ),
+    *_below("spec.writeBack", "use modes: [notes, revertCommit]", provider="object", signingKeyRef="object"),
 )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rollout.api.errors import Retry
+from rollout.api.errors import Retry, Stalled
 from rollout.git import tree
 from rollout.git.credential import Credential
 from rollout.git.remote import Remote, check_sha, explain
@@ -12,6 +12,10 @@ from rollout.git.repository import CommandFailed, Repository
 from rollout.git.revision import Revision
 
 _FETCHES_UNTIL_GC = 200
+_LOST_RACE = (
+    *("[rejected]", "cannot lock ref", "failed to update ref"),
+    *("reference already exists", "incorrect old value"),
+)
 _FORM = "--format=%H%x00%s%x00%an%x00%ct"
 
 
@@ -23,6 +27,10 @@ class Counts:
     fetches: int = 0
     blobs_read: int = 0
     pushes: int = 0
+
+
+class PushRefused(Exception):  # noqa: N818 -- named by what happened
+    """What the remote said of a push that it did not take."""
 
 
 class Clone:
@@ -52,10 +60,24 @@ class Clone:
         if self.counts.fetches % _FETCHES_UNTIL_GC == 0:
             self.answers("gc", "--quiet", "--prune=1.day.ago")  # a fetch leaves about 15 loose objects
 
-    def push(self, ref: str) -> None:
-        """Push a ref under its own name, without force. Raises as `Repository.ask` does."""
+    def push(self, refspec: str) -> bool:
+        """Push `FROM:TO`, without force; False if another writer was faster.
+
+        Raises:
+            PushRefused: the remote does not let us.
+            Retry: it can't be reached.
+        """
         self.counts.pushes += 1
-        self._ask("push", "--quiet", "--porcelain", "--", self.remote.url, f"{ref}:{ref}")
+        try:
+            self._ask("push", "--quiet", "--porcelain", "--", self.remote.url, refspec)
+        except CommandFailed as failure:
+            said = " ".join(f"{failure.output.decode(errors='replace')} {failure.complaint}".split())
+            if any(sign in said for sign in _LOST_RACE):
+                return False
+            raise PushRefused(said[:400]) from failure
+        except Stalled as refusal:
+            raise PushRefused(str(refusal)[:400]) from refusal
+        return True
 
     def local(self, *words: str, stdin: bytes = b"", max_output: int | None = None) -> bytes:
         """Run a command on what the repository must hold."""

@@ -36,3 +36,10 @@ class NoteRefused(Stalled):
 
     def __init__(self, message: str) -> None:
         super().__init__("NoteRefused", message)
+
+
+class WriteBackRefused(Stalled):
+    """A commit that we may not write, or that the remote refuses; the rollout itself is not affected."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("WriteBackConflict", message)

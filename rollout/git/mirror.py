@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from rollout.api.errors import Retry, Stalled
 from rollout.api.gitsource import Ref
-from rollout.git import notebook, refs, tree
+from rollout.git import notebook, refs, reverting, tree
 from rollout.git.clone import Clone, Counts
 from rollout.git.credential import Credential
 from rollout.git.environment import GitPolicy
@@ -22,6 +22,7 @@ from rollout.git.notes import NOTES_REF
 from rollout.git.refs import Tip
 from rollout.git.remote import check_branch, check_path, check_sha, parse_url
 from rollout.git.repository import Repository
+from rollout.git.reverting import Order
 from rollout.git.revision import Blob, Revision
 from rollout.git.tree import TreeLimits
 
@@ -139,6 +140,13 @@ class Mirror:
     async def read_note(self, sha: str, ref: str = NOTES_REF) -> bytes | None:
         """The note on a commit as the remote has it now; None if there is none."""
         return await self._in_thread(lambda: notebook.read(self._clone, check_sha(sha), ref))
+
+    async def revert(self, order: Order) -> str:
+        """Put a path back on its branch and push; the commit, or '' where there was nothing to do.
+
+        Raises `WriteBackRefused` where somebody changed it since, or the remote doesn't allow it.
+        """
+        return await self._in_thread(lambda: reverting.write(self._clone, order))
 
     def use(self, credential: Credential) -> None:
         """Ask with this credential from the next command on."""

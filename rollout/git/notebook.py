@@ -4,16 +4,12 @@ import random
 
 from rollout.api.errors import Retry, Stalled
 from rollout.git import notes
-from rollout.git.clone import Clone
+from rollout.git.clone import Clone, PushRefused
 from rollout.git.errors import NoteRefused
 from rollout.git.remote import check_branch, check_sha
 from rollout.git.repository import CommandFailed
 
 _TRIES = 8
-_LOST_RACE = (
-    *("[rejected]", "cannot lock ref", "failed to update ref"),
-    *("reference already exists", "incorrect old value"),
-)
 
 
 def write(clone: Clone, sha: str, record: bytes, ref: str) -> None:
@@ -73,16 +69,7 @@ def _show(clone: Clone, sha: str, ref: str) -> bytes | None:
 def _push(clone: Clone, ref: str) -> bool:
     """Push; False if another writer was faster."""
     try:
-        clone.push(ref)
-    except CommandFailed as failure:
-        said = " ".join(f"{failure.output.decode(errors='replace')} {failure.complaint}".split())
-        if any(sign in said for sign in _LOST_RACE):
-            return False
-        raise _refused(ref, said) from failure
-    except Stalled as refusal:
-        raise _refused(ref, str(refusal)) from refusal
-    return True
-
-
-def _refused(ref: str, said: str) -> NoteRefused:
-    return NoteRefused(f"{ref} can't be pushed: allow it, or take notes out of spec.writeBack; {said[:400]}")
+        return clone.push(f"{ref}:{ref}")
+    except PushRefused as refused:
+        message = f"{ref} can't be pushed: allow it, or take notes out of spec.writeBack; {refused}"
+        raise NoteRefused(message) from refused

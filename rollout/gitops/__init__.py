@@ -15,14 +15,14 @@ from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Retry, Stalled
 from rollout.api.gitsource import GitSource, GitSourceStatus, InventoryEntry, WriteBackMode, parse_git_source
 from rollout.git.credential import Credential
-from rollout.git.errors import ManifestsRefused
+from rollout.git.errors import ManifestsRefused, NoteRefused, WriteBackRefused
 from rollout.git.manifests import Parser, apply_order
 from rollout.git.mirror import Mirror, Mirrors
 from rollout.git.revision import Revision
-from rollout.gitops import inventory
+from rollout.gitops import inventory, notes
 from rollout.gitops.applying import Applier, Exclusive, Source
 from rollout.gitops.conditions import Outcome, after, requested_at
-from rollout.gitops.notes import Notebook
+from rollout.gitops.notes import WAYS, Due, Notebook
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.errors import Conflict, Forbidden, NotFound
@@ -96,7 +96,8 @@ class GitOps:
             return Outcome.failed_fetch(stalled.reason, str(stalled), stalls=True)
         except Retry as retry:
             return Outcome.failed_fetch("GitOperationFailed", str(retry), stalls=False)
-        await self._notes(source, live, mirror, now)
+        if await self._write_back(source, live, mirror, now):
+            revision = await mirror.poll(source.spec.ref)
         if not _is_applied(source, live, status, revision):
             return await self._apply(source, live, status, mirror, revision, now)
         unchanged = Outcome.unchanged(revision)
@@ -153,18 +154,40 @@ class GitOps:
         pruned = await self._applier.prune(f"{source.metadata.namespace}/{source.metadata.name}", gone, now)
         return _news(outcome, status, (*kept, *pruned.waiting), *pruned.notices)
 
-    async def _notes(self, source: GitSource, live: Manifest, mirror: Mirror, now: datetime) -> None:
-        """Write back what is due; a remote that refuses is named by an Event, once a verdict."""
-        if WriteBackMode.NOTES not in source.spec.write_back.modes:
-            return
+    async def _write_back(self, source: GitSource, live: Manifest, mirror: Mirror, now: datetime) -> bool:
+        """Write what is due; a remote that refuses is named by an Event, once a verdict.
+
+        Returns whether the branch was moved.
+        """
+        moved = False
         namespace, name = source.metadata.namespace, source.metadata.name
-        try:
-            refusal = await self.notebook.write(namespace, name, mirror)
-        except (Retry, Stalled) as failed:
-            log.warning("%s/%s: a note waits: %s", namespace, name, failed)
-        else:
-            if refusal:
-                await self._tell(live, "NoteRefused", refusal, now, warning=True)
+        for mode in WAYS:
+            wanted = mode in source.spec.write_back.modes
+            for verdict in self.notebook.due(namespace, name, mode):
+                try:
+                    said = await self._write(mode, verdict, source, mirror) if wanted else ""
+                except (NoteRefused, WriteBackRefused) as refused:
+                    await self._tell(live, refused.reason, str(refused), now, warning=True)
+                except (Retry, Stalled) as failed:
+                    log.warning("%s/%s: a verdict waits: %s", namespace, name, failed)
+                    return moved
+                else:
+                    if said:
+                        moved = True
+                        await self._tell(live, "WriteBackPushed", said, now, warning=False)
+                self.notebook.done(mode, verdict)
+        return moved
+
+    async def _write(self, mode: WriteBackMode, verdict: Due, source: GitSource, mirror: Mirror) -> str:
+        """Write one verdict in one way; what people should be told of it."""
+        if mode is WriteBackMode.NOTES:
+            await notes.note(verdict, mirror)
+            return ""
+        order = notes.revert(verdict, source.spec.write_back.author)
+        commit = await mirror.revert(order) if order else ""
+        if not order or not commit:
+            return ""
+        return f"{commit[:12]} puts {order.path} back to {order.good[:12]} on {order.branch}"
 
     async def _mirror(self, source: GitSource) -> Mirror:
         reference, namespace = source.spec.secret_ref, source.metadata.namespace

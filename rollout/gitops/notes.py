@@ -1,69 +1,163 @@
-"""Verdicts go back to Git as notes on the commits that they are about, from what the status remembers."""
+"""Verdicts go back to Git: which are to be written in which way, from what the status remembers."""
 
-import logging
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from rollout.api.base import Manifest
-from rollout.api.status import HistoryEntry
+from rollout.api.gitsource import Author, WriteBackMode
+from rollout.api.status import HistoryEntry, Verdict
 from rollout.git import notes
-from rollout.git.errors import NoteRefused
 from rollout.git.mirror import Mirror
-from rollout.observe.reading import read_status
+from rollout.git.reverting import Author as By
+from rollout.git.reverting import Order
+from rollout.observe.reading import SOURCE_ANNOTATION, read_status
 
-log = logging.getLogger(__name__)
+Written = tuple[WriteBackMode, str, str, str, str, str]
+"""(mode, namespace, rollout, attempt, verdict, commit)"""
+REFUSALS = frozenset({Verdict.ROLLED_BACK, Verdict.ABORTED})
+GOOD = frozenset({Verdict.PROMOTED, Verdict.INCONCLUSIVE, Verdict.FAST_ROLLED_BACK})
+WAYS = (WriteBackMode.NOTES, WriteBackMode.REVERT_COMMIT)
 
-Written = tuple[str, str, str, str]
-"""(rollout, attempt, verdict, commit)"""
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One verdict to be written, with what is known of the Rollout since."""
+
+    namespace: str
+    name: str
+    entry: HistoryEntry
+    last: bool
+    """Whether nothing was decided after it."""
+    good: str
+    """The commit of the last version that was promoted before it; '' if none was, or not from Git."""
+    commit: str
+    path: str
+    """Commit and file that the Rollout stands by now."""
+    branch: str
+    subject: str
+
+    @property
+    def rollout(self) -> str:
+        """`shop/checkout`."""
+        return f"{self.namespace}/{self.name}"
 
 
 class Notebook:
     """Which verdicts are to be written, and which were; what was is asked of Git again after a restart."""
 
     def __init__(self) -> None:
-        self._heard: dict[tuple[str, str], tuple[HistoryEntry, ...]] = {}
-        self._written: set[tuple[str, Written]] = set()
+        self._heard: dict[tuple[str, str], tuple[Due, ...]] = {}
+        self._written: set[Written] = set()
 
     def hear(self, rollout: Manifest) -> set[tuple[str, str]]:
         """Take note of a Rollout; returns the GitSources (namespace, name) that have to write."""
         metadata = rollout["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
-        self._heard[(namespace, name)] = read_status(rollout.get("status") or {}).history
-        return {(namespace, entry.git_source) for _, entry in self._due(namespace) if entry.git_source}
+        self._heard[(namespace, name)] = tuple(_verdicts(rollout))
+        return {
+            (namespace, each.entry.git_source)
+            for mode in WAYS
+            for each in self._heard[(namespace, name)]
+            if each.entry.git_source and _key(mode, each) not in self._written
+        }
 
     def forget(self, namespace: str, name: str) -> None:
         """A Rollout is gone."""
         self._heard.pop((namespace, name), None)
 
-    async def write(self, namespace: str, source: str, mirror: Mirror) -> str:
-        """Write what is due on the commits of `source`; returns why the remote refuses it, else nothing."""
-        for name, entry in tuple(self._due(namespace)):
-            if entry.git_source != source:
-                continue
-            record = notes.line(_record(f"{namespace}/{name}", entry))
-            try:
-                await mirror.note(entry.commit, record)
-            except NoteRefused as refused:
-                self._written.add((namespace, _key(name, entry)))
-                return str(refused)
-            self._written.add((namespace, _key(name, entry)))
-        return ""
+    def due(self, namespace: str, source: str, mode: WriteBackMode) -> tuple[Due, ...]:
+        """What is to be written on the commits of a source."""
+        return tuple(
+            each
+            for (space, _), verdicts in self._heard.items()
+            for each in verdicts
+            if space == namespace
+            and each.entry.git_source == source
+            and _key(mode, each) not in self._written
+        )
 
-    def _due(self, namespace: str) -> Iterable[tuple[str, HistoryEntry]]:
-        for (space, name), history in self._heard.items():
-            if space != namespace:
-                continue
-            for entry in history:
-                if entry.commit and (namespace, _key(name, entry)) not in self._written:
-                    yield name, entry
+    def done(self, mode: WriteBackMode, verdict: Due) -> None:
+        """It was written, or need not or can't be."""
+        self._written.add(_key(mode, verdict))
 
 
-def _key(name: str, entry: HistoryEntry) -> Written:
-    return (name, entry.attempt, entry.verdict, entry.commit)
+async def note(verdict: Due, mirror: Mirror) -> None:
+    """Write a verdict on its commit. Raises `NoteRefused`, and `Retry` or `Stalled` of the mirror."""
+    await mirror.note(verdict.entry.commit, notes.line(_record(verdict)))
 
 
-def _record(rollout: str, entry: HistoryEntry) -> dict[str, object]:
+def revert(verdict: Due, author: Author) -> Order | None:
+    """What is to be put back because of a verdict; None where Git no longer says what was refused."""
+    entry = verdict.entry
+    if entry.verdict not in REFUSALS or not verdict.last or verdict.commit != entry.commit:
+        return None
+    if not verdict.good or not verdict.path:
+        return None
+    version = entry.version or entry.hash
+    return Order(
+        branch=verdict.branch,
+        path=verdict.path,
+        bad=entry.commit,
+        good=verdict.good,
+        attempt=entry.attempt,
+        subject=f"Revert {json.dumps(verdict.subject[:60], ensure_ascii=False)} for {verdict.rollout}",
+        body=(
+            f"{version} was taken back at {entry.top_weight} %: {_one_line(entry.reason)}\n"
+            f"This puts back {verdict.path} as of {verdict.good[:12]}; nothing else is changed."
+        ),
+        trailers=(("Rollout", verdict.rollout), ("Rollout-Verdict", entry.verdict.value)),
+        at=entry.at,
+        author=By(author.name, author.email),
+    )
+
+
+def _verdicts(rollout: Manifest) -> Iterator[Due]:
+    metadata = rollout["metadata"]
+    told = _told(rollout)
+    history = read_status(rollout.get("status") or {}).history
+    for index, entry in enumerate(history):
+        if entry.commit:
+            yield Due(
+                metadata["namespace"],
+                metadata["name"],
+                entry,
+                last=index == len(history) - 1,
+                good=_good(history[:index], entry.git_source),
+                commit=told.get("commit", ""),
+                path=told.get("path", ""),
+                branch=told.get("branch", ""),
+                subject=told.get("subject", ""),
+            )
+
+
+def _good(before: Iterable[HistoryEntry], source: str) -> str:
+    commits = [each.commit for each in before if each.verdict in GOOD and each.git_source == source]
+    return commits[-1] if commits else ""
+
+
+def _told(rollout: Manifest) -> dict[str, str]:
+    text = (rollout["metadata"].get("annotations") or {}).get(SOURCE_ANNOTATION, "{}")
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return {}
+    return {key: str(value) for key, value in told.items()} if isinstance(told, dict) else {}
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _key(mode: WriteBackMode, verdict: Due) -> Written:
+    entry = verdict.entry
+    return (mode, verdict.namespace, verdict.name, entry.attempt, entry.verdict, entry.commit)
+
+
+def _record(verdict: Due) -> dict[str, object]:
+    entry = verdict.entry
     return {
-        "rollout": rollout,
+        "rollout": verdict.rollout,
         "attempt": entry.attempt,
         "verdict": entry.verdict.value,
         "reason": entry.reason,

@@ -69,10 +69,21 @@ def test_nothing_is_written_back_where_nothing_is_asked_for() -> None:
         ),
         pytest.param(
             "spec.writeBack",
-            {"modes": ["revertCommit"]},
+            {"modes": ["revertBranch"]},
             "spec.writeBack.modes",
-            "revertCommit is not supported yet: use notes",
+            "revertBranch is not supported yet: use notes or revertCommit",
             id="a write back that is not built yet",
+        ),
+        pytest.param(
+            "spec",
+            {
+                "url": "ssh://git.example.com/a.git",
+                "ref": {"tag": "v1"},
+                "writeBack": {"modes": ["revertCommit"]},
+            },
+            "spec.writeBack.modes",
+            "revertCommit needs a branch to write on",
+            id="a revert where there is no branch",
         ),
         pytest.param("spec.branch", "main", "spec.branch", "unknown field", id="a branch in the wrong place"),
     ],

@@ -176,10 +176,10 @@ async def test_a_writer_that_was_faster_than_our_push_is_built_upon(
     mirror = mirrors.of(upstream.url, "shop/git")
     push = mirror._clone.push
 
-    def push_too_late(ref: str) -> None:
+    def push_too_late(refspec: str) -> bool:
         git(upstream.bare, "update-ref", "refs/notes/rollout", "refs/notes/quick")
         mirror._clone.push = push  # type: ignore[method-assign]
-        push(ref)
+        return push(refspec)
 
     mirror._clone.push = push_too_late  # type: ignore[method-assign]
     await mirror.note(quick_note, verdict())

@@ -57,6 +57,10 @@ class Repository:
         await git(self.clone, "push", "--quiet", "origin", "main")
         return (await git(self.clone, "rev-parse", "HEAD")).strip()
 
+    async def log(self, form: str) -> str:
+        """The branch's last commit in a format of `git log`."""
+        return (await git(self.bare, "log", "-1", f"--format={form}", "main")).strip()
+
     async def note(self, commit: str) -> str:
         """The note on a commit; empty where there is none."""
         try:

@@ -169,6 +169,22 @@ async def test_a_promotion_is_noted_on_the_commit_that_brought_it(home: Home) ->
     assert '"shop:v2"' in note
 
 
+async def test_what_was_aborted_is_put_back_by_a_commit_and_git_no_longer_lies(home: Home) -> None:
+    back = {"modes": ["notes", "revertCommit"], "author": {"name": "canary-bot", "email": "bot@example.com"}}
+    await home.shop.apply(git_source(home.repository.url, writeBack=back))
+    bad = await home.push("v2", manifests.rollout("shop:v2"))
+    await home.shop.paused(50)
+    await home.shop.annotate("abort", "not today")
+    await home.shop.phase(Phase.HEALTHY)
+    head = await home.repository.log("%an|%s|%(trailers:key=Rollout-Reverts,valueonly)")
+    assert head == f'canary-bot|Revert "v2" for {home.shop.namespace}/{NAME}|{bad}'
+    assert "shop:v2 was taken back at 50 %: aborted by hand: not today" in await home.repository.log("%b")
+    assert "puts deploy/rollout.yaml back" in await home.shop.told("WriteBackPushed")
+    await home.note(bad, "Aborted")
+    status = (await home.shop.get(ROLLOUTS))["status"]
+    assert [each["verdict"] for each in status["history"]][:2] == ["Promoted", "Aborted"]
+
+
 async def test_a_suspended_source_applies_nothing_until_it_is_not(home: Home) -> None:
     url = home.repository.url
     await home.shop.apply(git_source(url, suspend=True))

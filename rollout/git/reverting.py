@@ -1,0 +1,166 @@
+"""A refused manifest put back in Git: one commit of one path on the branch, pushed without force.
+
+The branch is built upon as it is now, and only while it still holds what was refused: whoever wrote that path
+since has the last word.
+"""
+
+import random
+from dataclasses import dataclass
+from datetime import datetime
+
+from rollout.api.errors import Retry, Stalled
+from rollout.git.clone import Clone, PushRefused
+from rollout.git.errors import WriteBackRefused
+from rollout.git.remote import check_branch, check_path, check_sha
+
+_TRIES = 5
+_LOOKED_THROUGH = 500
+"""Commits in which our own traces are looked for."""
+PER_HOUR = 3
+"""Reverts on one branch: more in an hour is a loop, or a day on which people should look."""
+_OURS = "refs/rollout/reverts/"
+REVERTS, ATTEMPT = "Rollout-Reverts", "Rollout-Attempt"
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who is named by a commit."""
+
+    name: str = "rollout"
+    email: str = "rollout@progressive.delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be put back, and why."""
+
+    branch: str
+    path: str
+    bad: str
+    """The commit that brought what was refused."""
+    good: str
+    """The commit whose content of the path is put back."""
+    attempt: str
+    subject: str
+    body: str
+    trailers: tuple[tuple[str, str], ...]
+    at: datetime
+    """When the verdict fell; the commit bears this time, so that writing it twice writes the same."""
+    author: Author = Author()
+
+    @property
+    def message(self) -> str:
+        """Of the commit."""
+        told = (*self.trailers, (REVERTS, self.bad), (ATTEMPT, self.attempt))
+        lines = "\n".join(f"{key}: {value}" for key, value in told)
+        return f"{self.subject}\n\n{self.body}\n\n{lines}\n"
+
+
+def write(clone: Clone, order: Order) -> str:
+    """Put it back and push; the commit, or '' where there is nothing to do: it was done, or Git is good.
+
+    Raises:
+        WriteBackRefused: somebody changed the path since, a guard against loops holds, or the remote refuses.
+        Retry: others were faster every time.
+    """
+    check_branch(order.branch)
+    check_path(order.path)
+    ref = f"refs/heads/{order.branch}"
+    for _ in range(_TRIES):
+        head = _follow(clone, order.branch, ref)
+        if _done(clone, head, order):
+            return ""
+        tree = _restored(clone, head, order)
+        if not tree:
+            return ""
+        commit = _commit(clone, tree, head, order)
+        clone.local("update-ref", _OURS + order.branch, commit)
+        if _push(clone, f"{commit}:{ref}"):
+            return commit
+        # Whoever was faster has moved the branch; build upon theirs.
+        clone.repository.wait(random.uniform(0.05, 0.5))
+    raise Retry(f"{order.branch} was moved by others {_TRIES} times while {order.path} was put back")
+
+
+def _follow(clone: Clone, branch: str, ref: str) -> str:
+    """The branch's commit as the remote has it now, held by the mirror."""
+    theirs = clone.refs(ref)[0].get(ref)
+    if theirs is None:
+        raise WriteBackRefused(f"the branch {branch} is gone")
+    if not clone.has(theirs):
+        clone.fetch(f"+{ref}:refs/remotes/origin/{branch}", shallow=False)
+    return check_sha(theirs)
+
+
+def _done(clone: Clone, head: str, order: Order) -> bool:
+    """Whether this attempt was reverted before; refuses what would go round in circles."""
+    reverts, attempt = (f"%(trailers:key={key},valueonly)" for key in (REVERTS, ATTEMPT))
+    form = f"--format=%H%x00%ct%x00{reverts}%x00{attempt}%x1e"
+    said = clone.local("log", f"-{_LOOKED_THROUGH}", form, "--end-of-options", head).decode(errors="replace")
+    lately = 0
+    for record in said.split("\x1e"):
+        fields = [each.strip() for each in record.split("\0")]
+        if len(fields) != 4 or not fields[2]:
+            continue
+        if order.attempt in fields[3].split():
+            return True
+        if fields[0] == order.bad:
+            raise WriteBackRefused(f"{order.bad[:12]} is a revert of ours; nothing reverts it but people")
+        lately += order.at.timestamp() - float(fields[1]) < 3600
+    if lately >= PER_HOUR:
+        raise WriteBackRefused(f"{lately} reverts on {order.branch} within an hour; put it back by hand")
+    return False
+
+
+def _restored(clone: Clone, head: str, order: Order) -> str:
+    """The branch's tree with the good content at the path; '' where it is there already."""
+    now, bad = (clone.resolve(f"{commit}:{order.path}") for commit in (head, order.bad))
+    good = _good(clone, order)
+    if now == good:
+        return ""
+    if now != bad or not bad:
+        raise WriteBackRefused(f"{order.path} was changed after {order.bad[:12]}; it is left as it is")
+    return _replaced(clone, f"{head}^{{tree}}", order.path.split("/"), good)
+
+
+def _good(clone: Clone, order: Order) -> str:
+    if not clone.has(check_sha(order.good)):
+        try:
+            clone.fetch(f"+{order.good}:{_OURS}{order.good}", shallow=True)
+        except Stalled as refusal:
+            raise WriteBackRefused(
+                f"the last good commit {order.good[:12]} can't be had: {refusal}"
+            ) from refusal
+    found = clone.resolve(f"{order.good}:{order.path}")
+    if not found:
+        raise WriteBackRefused(f"{order.path} did not exist at the last good commit {order.good[:12]}")
+    return found
+
+
+def _replaced(clone: Clone, tree: str, parts: list[str], blob: str) -> str:
+    """A tree with another blob at a path; all else stays, modes included."""
+    entries = []
+    for entry in clone.local("ls-tree", "-z", tree).split(b"\0"):
+        if not entry:
+            continue
+        meta, _, name = entry.partition(b"\t")
+        mode, kind, oid = meta.decode().split(" ")
+        if name == parts[0].encode():
+            oid = _replaced(clone, oid, parts[1:], blob) if parts[1:] else blob
+        entries.append(f"{mode} {kind} {oid}\t".encode() + name)
+    return clone.local("mktree", "-z", stdin=b"".join(each + b"\0" for each in entries)).decode().strip()
+
+
+def _commit(clone: Clone, tree: str, parent: str, order: Order) -> str:
+    """A commit object, written as it is: no clock and no environment has a part in it."""
+    who = f"{order.author.name} <{order.author.email}> {int(order.at.timestamp())} +0000"
+    text = f"tree {tree}\nparent {parent}\nauthor {who}\ncommitter {who}\n\n{order.message}"
+    return clone.local("hash-object", "-t", "commit", "-w", "--stdin", stdin=text.encode()).decode().strip()
+
+
+def _push(clone: Clone, refspec: str) -> bool:
+    try:
+        return clone.push(refspec)
+    except PushRefused as refused:
+        message = f"{refspec.partition(':')[2]} can't be pushed: allow it, or take revertCommit out of"
+        raise WriteBackRefused(f"{message} spec.writeBack; {refused}") from refused
