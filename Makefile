@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo sandbox test check format crds bench mutants conformance campaign clean
+.PHONY: demo sandbox test check format crds bench mutants conformance campaign campaign-real frozen clean
 
 demo: $(STAMP)            ## the main job on the embedded sandbox
 	$(BIN)/rollout demo $(ARGS)
@@ -40,6 +40,13 @@ conformance: $(STAMP)     ## the operator's stories on the cluster of KUBECONFIG
 
 campaign: $(STAMP)        ## whole rollouts under seeded faults, in virtual time
 	$(BIN)/python -m tests.campaign $(ARGS)
+
+REAL := $(addprefix tests/e2e/test_,sigkill.py pods_gone.py foreign_hands.py taken_away.py)
+campaign-real: $(STAMP)   ## thirty kills, minutes of foreign writes and more, with users on the shops
+	ROLLOUT_CAMPAIGN=$(or $(JSON),build/campaign-real.json) $(BIN)/python -m pytest -m real $(REAL) $(ARGS)
+
+frozen: $(STAMP)          ## leaders that are stopped in the middle of a turn, and go on
+	$(BIN)/python tests/stories/frozen.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .sandbox build *.egg-info
