@@ -4,16 +4,20 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-from chronicle import Entry, percent
-from manifests import Manifest
+from chronicle import HASH, Entry, percent
+from manifests import CANARY, STABLE, Manifest
 
-from .cluster import ROLLOUTS, ROUTES
+from rollout.sandbox.apiserver.resource import SERVICES
+
+from .cluster import ROLLOUTS, ROUTES, RUNS
 from .prometheus import Prometheus
 
 GIVEN = {"RollingBack", "Refused", "Stable", "Initial"}
 """Stages in which the canary gets nothing."""
 MEMORY_S = 45.0
 """How far back a turn's snapshot may lie: a call hangs 10 s at most, and a turn makes a few."""
+SETTLE_S = 1.9
+"""How long a selector stands before its Service gains weight, nearly."""
 GATE = "judge"
 
 
@@ -28,12 +32,22 @@ class Checks:
         self._weights: list[tuple[float, int]] = [(0.0, 0)]
         """(since, percent)"""
         self._intents: list[tuple[str, str, str]] = []
+        self._selectors: dict[str, tuple[str, float, bool]] = {}
+        """By Service: the revision that it selects, since when, and whether we chose it."""
+        self._judged = ""
+        """What the AnalysisRun was last written to say."""
 
     def broken(self, entry: Entry, images: dict[str, str]) -> list[str]:
         """What a write breaks; `images` by revision."""
         match entry.kind:
             case ROUTES.plural if not entry.gone:
                 found = list(self._routed(entry))
+            case SERVICES.plural if not entry.gone:
+                found = []
+                self._selected(entry)
+            case RUNS.plural:
+                found = []
+                self._judged = str((entry.object.get("status") or {}).get("message", ""))
             case ROLLOUTS.plural:
                 found = list(self._recorded(entry, images))
             case _:
@@ -47,7 +61,18 @@ class Checks:
         stage = self._told.get("stage", "")
         if weight > before and stage in GIVEN:
             yield f"I8: the canary is raised to {weight} % while {stage}"
-        self._weights.append((asyncio.get_running_loop().time(), weight))
+        now = asyncio.get_running_loop().time()
+        gains = CANARY if weight > before else STABLE
+        _, since, ours = self._selectors.get(gains, ("", 0.0, False))
+        if ours and now - since < SETTLE_S:
+            yield f"I4: {gains} gains weight {now - since:.1f} s after its selector changed"
+        self._weights.append((now, weight))
+
+    def _selected(self, entry: Entry) -> None:
+        name = entry.object["metadata"]["name"]
+        revision = (entry.object["spec"].get("selector") or {}).get(HASH, "")
+        if self._selectors.get(name, ("?",))[0] != revision:
+            self._selectors[name] = (revision, asyncio.get_running_loop().time(), entry.ours)
 
     def _recorded(self, entry: Entry, images: dict[str, str]) -> Iterator[str]:
         before, after = self._told, entry.object.get("status") or {}
@@ -94,9 +119,10 @@ class Checks:
         if old is None or new is None or not same or new <= old or after.get("exception"):
             return
         for step in self._steps[old:new]:
-            evidence = after.get("evidence") or ()
-            if GATE in step and not (evidence and all(each["verdict"] == "NotWorse" for each in evidence)):
-                yield f"I6: past a gate with {[each['verdict'] for each in evidence]}"
+            shown = [each["verdict"] for each in after.get("evidence") or ()]
+            # The checkpoint is written first; a status in its least form shows no evidence.
+            if GATE in step and (self._judged != "not worse" or set(shown) - {"NotWorse"}):
+                yield f"I6: past a gate with {shown}, while the run says {self._judged!r}"
             if GATE in step and not before.get("stepEffectSince"):
                 yield "I6: past a gate whose effect was never observed"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from .faults import CALLS, Fault, Kind
 from .prometheus import Mode
 from .schedule import Schedule
-from .stories import STORIES, Story
+from .stories import AT_A_MOMENT, FIRST, STORIES, Story
 
 DOWN_S = 3.0
 """How long it takes until a killed operator is started again."""
@@ -20,20 +20,27 @@ LONGEST = {
     Kind.WATCHES_LATE: 40.0,
     Kind.METRICS: 60.0,
     Kind.SLOW_PODS: 15.0,
+    Kind.CANARY_UNREADY: 20.0,
+    Kind.STABLE_UNREADY: 20.0,
+    Kind.FLIPPING: 20.0,
 }
 """For how many seconds what begins at a time lasts at most."""
 LASTS_S = 60.0
 """Faults begin within so many seconds of the change: about as long as a story takes."""
+MOMENT_S = 50.0
+"""What people do at any moment, they do within so many seconds of the change."""
+DRAWN = (*STORIES, *AT_A_MOMENT, FIRST)
 WRITES, REQUESTS = 90, 350
 """As many as the longest stories make."""
 
 
 def drawn(seed: int) -> Schedule:
-    """A story and one to five things that go wrong in it."""
+    """A story, the moment at which people act in it, and one to five things that go wrong meanwhile."""
     dice = random.Random(seed)
-    story = dice.choice(STORIES)
+    story = dice.choice(DRAWN)
     count = dice.choice((1, 1, 2, 2, 3, 3, 4, 5))
-    return Schedule(story.name, tuple(_fault(dice) for _ in range(count)), seed)
+    moment = round(dice.uniform(0.0, MOMENT_S), 2)
+    return Schedule(story.name, tuple(_fault(dice) for _ in range(count)), seed, moment)
 
 
 def _fault(dice: random.Random) -> Fault:

@@ -44,6 +44,9 @@ class Kind(StrEnum):
     CANARY_GONE = "all canary pods are deleted"
     STABLE_GONE = "all stable pods are deleted"
     SLOW_PODS = "new pods are slow"
+    CANARY_UNREADY = "canary pods not ready"
+    STABLE_UNREADY = "stable pods not ready"
+    FLIPPING = "pods flip"
     FOREIGN_WEIGHT = "a foreign weight"
     FOREIGN_SELECTOR = "a foreign selector"
 
@@ -59,7 +62,6 @@ ERRORS = {
     Kind.BROKEN: 500,
     Kind.UNAVAILABLE: 503,
 }
-DISTURBS_EVIDENCE = {Kind.METRICS, Kind.RESETS, Kind.POD_GONE, Kind.CANARY_GONE, Kind.STABLE_GONE}
 
 
 @dataclass(frozen=True, slots=True)

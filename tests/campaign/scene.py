@@ -46,6 +46,8 @@ class Scene:
     history: list[Entry] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     world: World = field(default_factory=World)
+    moment: float = 0.0
+    """When people act in stories in which they may act at any time: seconds after the change."""
     checks: Checks | None = None
     """What writes are held to, from when they are watched."""
     _pulse: asyncio.Event = field(default_factory=asyncio.Event)

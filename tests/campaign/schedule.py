@@ -36,23 +36,29 @@ FALSIFIES = {Kind.METRICS, Kind.RESETS}
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What is to be played; `seed` is for all that is drawn meanwhile."""
+    """What is to be played; `seed` is for all that is drawn meanwhile, `moment` for stories in which people
+    act at any: seconds after the change.
+    """
 
     story: str
     faults: tuple[Fault, ...] = ()
     seed: int = 0
+    moment: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """As it is written down."""
-        return {"story": self.story, "seed": self.seed, "faults": [each.as_json() for each in self.faults]}
+        faults = [each.as_json() for each in self.faults]
+        return {"story": self.story, "seed": self.seed, "moment": self.moment, "faults": faults}
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Self:
         """As it was written down."""
-        return cls(told["story"], tuple(map(Fault.from_json, told["faults"])), told["seed"])
+        faults = tuple(map(Fault.from_json, told["faults"]))
+        return cls(told["story"], faults, told["seed"], told["moment"])
 
     def __str__(self) -> str:
-        return f"{self.story}, seed {self.seed}: " + ("; ".join(map(str, self.faults)) or "no faults")
+        moment = f" at {self.moment:.2f} s" if self.moment else ""
+        return f"{self.story}{moment}, seed {self.seed}: " + ("; ".join(map(str, self.faults)) or "no faults")
 
 
 @dataclass(slots=True)
@@ -124,12 +130,13 @@ async def _played(cluster: Cluster, story: Story, outcome: Outcome, calls: list[
         began = asyncio.get_running_loop().time()
         weather.begin()
         asyncio.get_running_loop().call_later(FAULTY_S, weather.clear)
+        scene.moment = schedule.moment
         await story.tell(scene)
         await _settled(scene, story, outcome, began, worldly=bool(kinds & WORLDLY))
         outcome.virtual_s = asyncio.get_running_loop().time() - began
     except Never as never:
         outcome.violations.append(str(never))
-        outcome.violations += stories.end(scene).differs(story.end)
+        outcome.violations += _differs(scene, story, outcome)
     outcome.violations += [*scene.broken, *weather.failures]
     outcome.struck, outcome.sites = weather.struck, dict(weather.sites)
     outcome.requests, outcome.writes = weather.requests, weather.writes
@@ -141,30 +148,33 @@ async def _played(cluster: Cluster, story: Story, outcome: Outcome, calls: list[
 
 async def _settled(scene: Scene, story: Story, outcome: Outcome, began: float, *, worldly: bool) -> None:
     """It ends as it has to, rests there, and then costs nothing."""
-    phase = story.end.phase
-    minimal = any(fault.kind is Kind.INVALID for fault in outcome.schedule.faults)
-
-    def differs() -> list[str]:
-        # A status that is refused is written in its least form, which knows no history.
-        return [
-            each
-            for each in stories.end(scene).differs(story.end)
-            if not (minimal and each.startswith("verdict"))
-        ]
+    phases = {end.phase for end in story.ends}
 
     def there() -> bool:
-        return scene.told.get("phase", "") == phase and not differs()
+        return scene.told.get("phase", "") in phases and not _differs(scene, story, outcome)
 
     await scene.until("the end", there, SETTLES_S)
     faulty = began + FAULTY_S - asyncio.get_running_loop().time()
     await asyncio.sleep(max(faulty, 0.0) + REST_S)
-    outcome.violations += [f"it went on: {each}" for each in differs()]
+    outcome.violations += [f"it went on: {each}" for each in _differs(scene, story, outcome)]
     quiet = len(scene.ours())
     await asyncio.sleep(QUIET_S)
     outcome.violations += [f"a write at rest: {each}" for each in told(scene.ours()[quiet:])]
     weights = tuple(scene.weights())
-    if not worldly and weights != story.weights:
+    if not worldly and story.weights and weights != story.weights:
         outcome.violations.append(f"the weights were {list(weights)}, not {list(story.weights)}")
+
+
+def _differs(scene: Scene, story: Story, outcome: Outcome) -> list[str]:
+    """How it stands differently from the end that is nearest."""
+    now = stories.end(scene)
+    # A status that is refused is written in its least form, which knows no history.
+    minimal = any(fault.kind is Kind.INVALID for fault in outcome.schedule.faults)
+    found = [
+        [each for each in now.differs(end) if not (minimal and each.startswith("verdict"))]
+        for end in story.ends
+    ]
+    return min(found, key=len)
 
 
 def told(history: Sequence[Any]) -> list[str]:

@@ -1,8 +1,8 @@
 """What people do while everything around goes wrong, and how it ends."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import manifests
 from manifests import CANARY, STABLE, Manifest
@@ -146,6 +146,41 @@ async def asked(scene: Scene) -> None:
     await scene.annotate("resume", "go on")
 
 
+async def abort_at(scene: Scene) -> None:
+    """Somebody aborts it, whatever it is at."""
+    await promotion(scene)
+    await asyncio.sleep(scene.moment)
+    await scene.annotate("abort", "no")
+
+
+async def supersede_at(scene: Scene) -> None:
+    """A newer version, whatever the older one is at."""
+    await promotion(scene)
+    await asyncio.sleep(scene.moment)
+    await change(scene, "shop:v3")
+
+
+async def take_back_at(scene: Scene) -> None:
+    """The first version again, whatever the second is at."""
+    await promotion(scene)
+    await asyncio.sleep(scene.moment)
+    await change(scene, "shop:v1")
+
+
+async def delete_at(scene: Scene) -> None:
+    """The Rollout is deleted, whatever it is at."""
+    await promotion(scene)
+    await asyncio.sleep(scene.moment)
+    await scene.delete(ROLLOUTS, manifests.NAME)
+
+
+async def promote_at(scene: Scene) -> None:
+    """Somebody promotes it in full, whatever it is at."""
+    await promotion(scene)
+    await asyncio.sleep(scene.moment)
+    await scene.annotate("promote-full", "now")
+
+
 async def _weighs(scene: Scene, percent: int) -> None:
     await scene.until(f"{percent} %", lambda: scene.weight == percent, LONG_S)
 
@@ -156,23 +191,26 @@ def _paused(scene: Scene, index: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What people do, the steps that it runs through, and how it has to end."""
+    """What people do, the steps that it runs through, and the ways in which it may end."""
 
     name: str
     tell: Callable[[Scene], Awaitable[None]]
-    end: End
-    weights: tuple[int, ...]
-    """The canary's weights, as long as nothing but the API and the operator were troubled."""
+    ends: tuple[End, ...]
+    weights: tuple[int, ...] = ()
+    """The canary's weights, as long as nothing but the API and the operator were troubled; not held to where
+    people act at any moment.
+    """
     steps: tuple[Manifest, ...] = STEPS
 
-    def as_json(self) -> dict[str, Any]:
-        """For the record."""
-        return {"name": self.name, "end": asdict(self.end)}
 
-
-def _promoted(image: str, **more: Any) -> End:
+def _promoted(image: str) -> End:
     serving = {"images": ((image, REPLICAS),), "serves": (image, image), "weight": 0}
-    return End("Healthy", "Stable", "Promoted", **serving, **more)
+    return End("Healthy", "Stable", "Promoted", **serving)
+
+
+def _taken_back(image: str) -> End:
+    serving = {"images": ((image, REPLICAS),), "serves": (image, image), "weight": 0}
+    return End("Healthy", "Stable", "FastRolledBack", **serving)
 
 
 def _refused(verdict: str) -> End:
@@ -180,14 +218,23 @@ def _refused(verdict: str) -> End:
     return End("Degraded", "Refused", verdict, **serving, refused=(verdict,))
 
 
-FIRST = Story("first deploy", first_deploy, _promoted("shop:v1"), (0,))
+UP = (0, 20, 60, 100, 0)
+AGAIN = (0, 20, 0, 20, 60, 100, 0)
+FIRST = Story("first deploy", first_deploy, (_promoted("shop:v1"),), (0,))
 STORIES = (
-    Story("promotion", promotion, _promoted("shop:v2"), (0, 20, 60, 100, 0)),
-    Story("rollback", rollback, _refused("RolledBack"), (0, 20, 0)),
-    Story("abort", abort, _refused("Aborted"), (0, 20, 0)),
-    Story("superseded", superseded, _promoted("shop:v3"), (0, 20, 0, 20, 60, 100, 0)),
-    Story("retry", retry, _promoted("shop:v2"), (0, 20, 0, 20, 60, 100, 0)),
-    Story("deletion", deletion, GONE, (0, 20, 0)),
-    Story("asked", asked, _promoted("shop:v2"), (0, 20, 60, 100, 0), ASKED),
+    Story("promotion", promotion, (_promoted("shop:v2"),), UP),
+    Story("rollback", rollback, (_refused("RolledBack"),), (0, 20, 0)),
+    Story("abort", abort, (_refused("Aborted"),), (0, 20, 0)),
+    Story("superseded", superseded, (_promoted("shop:v3"),), AGAIN),
+    Story("retry", retry, (_promoted("shop:v2"),), AGAIN),
+    Story("deletion", deletion, (GONE,), (0, 20, 0)),
+    Story("asked", asked, (_promoted("shop:v2"),), UP, ASKED),
 )
-BY_NAME = {story.name: story for story in (FIRST, *STORIES)}
+AT_A_MOMENT = (
+    Story("aborted at a moment", abort_at, (_refused("Aborted"), _promoted("shop:v2"))),
+    Story("superseded at a moment", supersede_at, (_promoted("shop:v3"),)),
+    Story("taken back at a moment", take_back_at, (_taken_back("shop:v1"), _promoted("shop:v1"))),
+    Story("deleted at a moment", delete_at, (GONE,)),
+    Story("promoted in full at a moment", promote_at, (_promoted("shop:v2"),)),
+)
+BY_NAME = {story.name: story for story in (FIRST, *STORIES, *AT_A_MOMENT)}

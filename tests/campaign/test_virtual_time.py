@@ -60,10 +60,10 @@ def test_who_waits_for_less_than_the_clock_can_tell_gets_on() -> None:
 
 def test_the_machine_s_time_is_back_afterwards() -> None:
     async def look() -> bool:
-        return clock.now() == START
+        return (clock.now() - START).total_seconds() < 1
 
     assert play(look())
-    assert clock.now() > START
+    assert (clock.now() - START).total_seconds() > 1
 
 
 def _asked(mode: Mode | None, weight: float = 0.25, bad: float = 0.0) -> dict[str, float]:

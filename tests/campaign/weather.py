@@ -125,6 +125,9 @@ class Weather:
             Kind.METRICS: self._ail_metrics,
             Kind.RESETS: self._reset_counters,
             Kind.SLOW_PODS: self._slow_pods,
+            Kind.CANARY_UNREADY: self._unready,
+            Kind.STABLE_UNREADY: self._unready,
+            Kind.FLIPPING: self._flip,
             Kind.POD_GONE: self._delete_pods,
             Kind.CANARY_GONE: self._delete_pods,
             Kind.STABLE_GONE: self._delete_pods,
@@ -181,6 +184,19 @@ class Weather:
     async def _slow_pods(self, fault: Fault) -> None:
         self._cluster.scripts.set(Act.READY, after_s=fault.seconds)
         await asyncio.sleep(3 * fault.seconds)
+        self._cluster.scripts.set(Act.READY, after_s=READY_S)
+
+    async def _unready(self, fault: Fault) -> None:
+        service = CANARY if fault.kind is Kind.CANARY_UNREADY else STABLE
+        image = self._scene.revisions().get(self._scene.selects(service), "")
+        if image:
+            self._cluster.scripts.set(Act.UNREADY, image=image)
+            await asyncio.sleep(fault.seconds)
+            self._cluster.scripts.set(Act.READY, image=image, after_s=READY_S)
+
+    async def _flip(self, fault: Fault) -> None:
+        self._cluster.scripts.set(Act.FLIP)
+        await asyncio.sleep(fault.seconds)
         self._cluster.scripts.set(Act.READY, after_s=READY_S)
 
     async def _delete_pods(self, fault: Fault) -> None:
