@@ -16,12 +16,14 @@ from rollout.sandbox.apiserver.watches import Watch
 
 BOOKMARK_SECONDS = 30.0
 LAST_BOOKMARK_SECONDS = 2.0
+_random = random.Random()
+"""Of its own: the server may run in a thread beside tests that seed the module's and watch over it."""
 
 
 def seconds_open(query: Mapping[str, str]) -> float:
     """How long a watch stays open."""
     asked = int(query.get("timeoutSeconds") or 0)
-    return float(asked) if asked else random.uniform(1800, 3600)
+    return float(asked) if asked else _random.uniform(1800, 3600)
 
 
 class Stream:
