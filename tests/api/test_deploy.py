@@ -1,5 +1,4 @@
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,8 @@ import pytest
 import yaml
 
 from rollout import __version__, manifests
-from rollout.api.crd import all_crds
 from rollout.kube import kinds
 from rollout.kube.kinds import Resource
-from rollout.sandbox.install import find_kubectl
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "deploy/base"
@@ -125,17 +122,47 @@ def test_the_image_can_be_chosen() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("folder", "count"),
-    [
-        pytest.param(
-            "deploy", len(list(yaml.safe_load_all(manifests.rendered()))) + len(all_crds()), id="all"
-        ),
-        pytest.param("deploy/tenant", 2, id="a tenant's Secrets"),
-    ],
-)
-def test_kustomize_builds_it(folder: str, count: int) -> None:
-    built = subprocess.run(
-        [find_kubectl(), "kustomize", ROOT / folder], capture_output=True, check=True, text=True
+def test_two_replicas_share_a_node_only_where_there_is_no_other() -> None:
+    (deployment,) = objects(BASE / "deployment.yaml")
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"]["type"] == "RollingUpdate"
+    pod = deployment["spec"]["template"]["spec"]
+    preferred = pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    (spread,) = pod["topologySpreadConstraints"]
+    assert [each["podAffinityTerm"]["topologyKey"] for each in preferred] == ["kubernetes.io/hostname"]
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == (
+        "topology.kubernetes.io/zone",
+        "ScheduleAnyway",
     )
-    assert len(list(yaml.safe_load_all(built.stdout))) == count
+
+
+@pytest.mark.parametrize("file", ["poddisruptionbudget.yaml", "networkpolicy.yaml", "service.yaml"])
+def test_what_selects_the_operators_pods_selects_them(file: str) -> None:
+    (deployment,) = objects(BASE / "deployment.yaml")
+    (body,) = objects(BASE / file)
+    spec = body["spec"]
+    selector = spec.get("podSelector") or spec["selector"]
+    labels = selector.get("matchLabels", selector)
+    assert labels.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert deployment["spec"]["selector"]["matchLabels"] == labels
+
+
+def test_a_drain_takes_one_replica_at_a_time() -> None:
+    (budget,) = objects(BASE / "poddisruptionbudget.yaml")
+    assert budget["spec"]["maxUnavailable"] == 1
+
+
+def test_in_come_scrapes_alone_and_out_goes_what_the_operator_asks() -> None:
+    (policy,) = objects(BASE / "networkpolicy.yaml")
+    spec = policy["spec"]
+    assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
+    (scrapes,) = spec["ingress"]
+    assert [port["port"] for port in scrapes["ports"]] == ["metrics"]
+    out = {port["port"] for rule in spec["egress"] for port in rule["ports"]}
+    assert out == {53, 443, 6443, 22, 9090}
+
+
+def test_the_image_reaps_its_children_and_runs_as_nobody() -> None:
+    lines = (ROOT / "deploy/Dockerfile").read_text().splitlines()
+    assert 'ENTRYPOINT ["tini", "--", "rollout"]' in lines
+    assert "USER 65532:65532" in lines
