@@ -9,6 +9,7 @@ from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.measure import NOTHING, Measured, Measurer
 from rollout.observe import Observer, Seen
+from rollout.plan.actions import WakeAt
 from rollout.plan.planner import plan
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,15 @@ class Reconciler:
         if measured.evidence.problems and await self._executor.renew(seen):
             return now
         actions = plan(seen.observed, measured.evidence, now)
+        if not seen.live and any(not isinstance(action, WakeAt) for action in actions):
+            # What is written rests on what is there now, not on what a cache last heard.
+            version, seen = (
+                seen.observed.resource_version,
+                await self._observer.observe(namespace, name, now, live=True),
+            )
+            if seen is None or seen.observed.resource_version != version:
+                return now
+            actions = plan(seen.observed, measured.evidence, now)
         log.debug("%s/%s: %s", namespace, name, actions)
         return await self._executor.execute(seen, measured, actions, now)
 

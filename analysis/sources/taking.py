@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from analysis.evidence import Labels, Series
+from analysis.evidence import Labels, Series, to_ms
 from analysis.metric import Histogram, Mean, Metric, Proportion, Rate, Slo, Up
 from analysis.reading import ArmSamples, Context, Reading, Samples, Status, lookback, read
 from analysis.sources.selector import (
@@ -21,6 +21,8 @@ from analysis.sources.selector import (
     parse_selector,
 )
 
+FEW_SCRAPES = 4
+"""Before the cut, where nothing is amiss: a value from there is found though three scrapes failed."""
 PROCESS_START = "process_start_time_seconds"
 _TARGETS = Selector("", (Matcher("__name__", "=~", literal(f"up|{PROCESS_START}")),))
 
@@ -98,15 +100,22 @@ def validate(metric: Metric, arms: Arms) -> None:
 
 
 async def take(
-    source: Source, metric: Metric, arms: Arms, cut: datetime, until: datetime, context: Context
+    source: Source,
+    metric: Metric,
+    arms: Arms,
+    cut: datetime,
+    until: datetime,
+    context: Context,
+    scraped: timedelta | None = None,
 ) -> Reading:
     """Read `(cut, until]`, or as much of it as every live target's scrapes cover. Raises nothing.
 
     `until` is now, less what the storage needs to show all targets' samples alike (nothing for Prometheus
-    itself; 60 to 120 s for some remote storages).
+    itself; 60 to 120 s for some remote storages). `scraped`: the scrape interval as it was seen before; the
+    answers are then smaller, and the reading is the same.
     """
     try:
-        return await _take(source, metric, arms, cut, until, context)
+        return await _take(source, metric, arms, cut, until, context, scraped)
     except (SelectorError, QueryRefusedError) as refusal:
         return Reading(cut, cut, Status.ERROR, cause=str(refusal))
     except SourceDownError as outage:
@@ -114,20 +123,50 @@ async def take(
 
 
 async def _take(
-    source: Source, metric: Metric, arms: Arms, cut: datetime, until: datetime, context: Context
+    source: Source,
+    metric: Metric,
+    arms: Arms,
+    cut: datetime,
+    until: datetime,
+    context: Context,
+    scraped: timedelta | None,
 ) -> Reading:
     wanted = selectors(metric)
-    span = min(until - cut, context.reach) + lookback(context.interval)
     if until <= cut:
         return Reading(cut, cut, Status.WAITING, cause="the clock stands before the last look")
-    canary, stable = await asyncio.gather(
-        *(_arm(source, wanted, parse_matchers(arm), until, span) for arm in (arms.canary, arms.stable))
-    )
+    new, before = min(until - cut, context.reach), lookback(context.interval)
+    matchers = (parse_matchers(arms.canary), parse_matchers(arms.stable))
+    span = new + before if scraped is None else new + min(FEW_SCRAPES * scraped, before)
+    canary, stable = await _both(source, wanted, matchers, until, span)
+    if span < new + before and not (_reaches(canary, cut) and _reaches(stable, cut)):
+        span = new + before
+        canary, stable = await _both(source, wanted, matchers, until, span)
     reading = read(metric, Samples(canary, stable, until - span), cut, until, context)
     doubt = await _doubt(source, wanted, canary, stable, until)
     if doubt and reading.status in (Status.OK, Status.WAITING, Status.NO_DATA):
         return Reading(cut, cut, Status.NO_DATA, cause=doubt, interval=reading.interval)
     return reading
+
+
+def _reaches(arm: ArmSamples, cut: datetime) -> bool:
+    """Whether every series is known from before the cut, and none that there should be is missing: then no
+    older sample could change what is read.
+    """
+    at = to_ms(cut)
+    every = (*arm.every, *arm.up, *arm.starts)
+    complete = all(found for key, found in arm.series.items() if key != "bad")
+    return complete and all(one.samples[0][0] <= at for one in every)
+
+
+async def _both(
+    source: Source,
+    wanted: Mapping[str, Selector],
+    arms: tuple[tuple[Matcher, ...], tuple[Matcher, ...]],
+    until: datetime,
+    span: timedelta,
+) -> tuple[ArmSamples, ArmSamples]:
+    canary, stable = await asyncio.gather(*(_arm(source, wanted, arm, until, span) for arm in arms))
+    return canary, stable
 
 
 async def _arm(

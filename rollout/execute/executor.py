@@ -101,9 +101,10 @@ class Executor:
         records = [action.status for action in actions if isinstance(action, RecordStatus)]
         if unsaved is None or not (unsaved.due or records):
             return
-        uid = unsaved.run["metadata"]["uid"]
+        body = unsaved.run
+        uid = body["metadata"]["uid"]
         try:
-            written = await save(self._kube, unsaved.run)
+            written = await save(self._kube, body)
         except (Conflict, NotFound):
             # Somebody else wrote it: what we folded beyond it is not ours to keep.
             self._measurer.forget(uid)

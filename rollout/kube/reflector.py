@@ -38,7 +38,8 @@ class Change(Generic[T]):
 
 
 class Reflector(Generic[T]):
-    """The objects of one kind: of one namespace or of all, those with `labels` only.
+    """The objects of one kind: of one namespace or of all, those with `labels` only. With `chosen` it follows
+    all namespaces and keeps nothing but of those that were included.
 
     `run` never returns; cancel it to stop. `on_change` is called after the cache holds the change; it must
     not block. `on_trouble` hears of each failure before the next try.
@@ -52,6 +53,8 @@ class Reflector(Generic[T]):
         *,
         namespace: str | None = None,
         labels: str = "",
+        index: Callable[[T], str] | None = None,
+        chosen: bool = False,
         on_change: Callable[[Change[T]], None] = lambda _change: None,
         on_trouble: Callable[[Resource, Exception], None] = lambda _resource, _error: None,
     ) -> None:
@@ -67,6 +70,10 @@ class Reflector(Generic[T]):
         self._on_change = on_change
         self._on_trouble = on_trouble
         self._held: dict[str, dict[str, T]] = {}
+        self._index = index
+        self._found: dict[tuple[str, str], dict[str, T]] = {}
+        self._included: dict[str, asyncio.Task[None]] | None = {} if chosen else None
+        self._told: dict[str, set[str]] = {}
         self._version = ""
         self._failures = 0
 
@@ -80,6 +87,10 @@ class Reflector(Generic[T]):
             return tuple(self._held.get(namespace, {}).values())
         return tuple(each for held in self._held.values() for each in held.values())
 
+    def find(self, namespace: str, word: str) -> tuple[T, ...]:
+        """The objects of a namespace that the index has under `word`."""
+        return tuple(self._found.get((namespace, word), {}).values())
+
     async def ready(self, seconds: float) -> None:
         """Wait for the first complete list, at most so long.
 
@@ -91,6 +102,41 @@ class Reflector(Generic[T]):
                 await self.synced.wait()
         except TimeoutError:
             raise self.trouble or Unavailable(f"list {self.resource}: no answer in {seconds:g} s") from None
+
+    async def include(self, namespace: str) -> None:
+        """Keep the objects of a namespace from now on, those that are there already among them.
+
+        Raises:
+            Retry, Stalled: they can't be listed.
+        """
+        if self._included is None:
+            return
+        if namespace not in self._included:
+            self._included[namespace] = asyncio.create_task(self._fill(namespace))
+        try:
+            await asyncio.shield(self._included[namespace])
+        except (Retry, Stalled):
+            self.leave(namespace)
+            raise
+
+    def leave(self, namespace: str) -> None:
+        """Keep the objects of a namespace no longer; nobody hears of it."""
+        if self._included is not None:
+            self._included.pop(namespace, None)
+        for name, held in self._held.pop(namespace, {}).items():
+            self._reindex(namespace, name, held, None)
+
+    async def _fill(self, namespace: str) -> None:
+        """List what is there; of what the watch tells of meanwhile, the list may be older."""
+        told = self._told[namespace] = set()
+        try:
+            await self.synced.wait()
+            async for page in self._kube.pages(self.resource, namespace, labels=self._labels):
+                for item in page.items:
+                    if _key(item)[1] not in told:
+                        self._hold(item)
+        finally:
+            self._told.pop(namespace, None)
 
     async def run(self) -> None:
         """Follow the API server until cancelled; every failure is waited out, longer each time, and tried
@@ -146,22 +192,25 @@ class Reflector(Generic[T]):
                 self._take(event)
 
     def _take(self, event: WatchEvent) -> None:
-        match event.type:
-            case "ADDED" | "MODIFIED":
+        if event.type != "BOOKMARK":
+            namespace, name = _key(event.object)
+            self._told.get(namespace, set()).add(name)
+            if event.type == "DELETED":
+                self._drop(namespace, name)
+            else:
                 self._hold(event.object)
-            case "DELETED":
-                self._drop(*_key(event.object))
-            case "BOOKMARK":
-                pass
         self._version = event.object["metadata"]["resourceVersion"]
         self.trouble = None
         self._failures = 0
 
     def _hold(self, item: Manifest) -> None:
         namespace, name = _key(item)
+        if self._included is not None and namespace not in self._included:
+            return
         after = self._project(item)
         before = self.get(namespace, name)
         self._held.setdefault(namespace, {})[name] = after
+        self._reindex(namespace, name, before, after)
         if before != after:
             self._on_change(Change(self.resource, namespace, name, before, after))
 
@@ -171,7 +220,21 @@ class Reflector(Generic[T]):
         if not held:
             self._held.pop(namespace, None)
         if before is not None:
+            self._reindex(namespace, name, before, None)
             self._on_change(Change(self.resource, namespace, name, before, None))
+
+    def _reindex(self, namespace: str, name: str, before: T | None, after: T | None) -> None:
+        if self._index is None:
+            return
+        old = None if before is None else (namespace, self._index(before))
+        new = None if after is None else (namespace, self._index(after))
+        if old is not None and old != new:
+            held = self._found[old]
+            del held[name]
+            if not held:
+                del self._found[old]
+        if new is not None and after is not None:
+            self._found.setdefault(new, {})[name] = after
 
 
 def _key(item: Manifest) -> tuple[str, str]:

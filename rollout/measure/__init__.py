@@ -6,9 +6,11 @@ written cut.
 """
 
 import asyncio
+import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +26,7 @@ from rollout.api.caps import capped_run
 from rollout.api.errors import InvalidSpec
 from rollout.api.status import PauseReason, RolloutStatus, Stage
 from rollout.measure import policy as words
+from rollout.measure.pace import next_look, slot, spacing, tolerance
 from rollout.plan import schedule
 from rollout.plan.drift import strayed
 from rollout.plan.evidence import NO_EVIDENCE, Evidence, Outcome
@@ -37,16 +40,23 @@ UNKNOWN_INTERVAL = timedelta(seconds=2)
 SAVE_EVERY = timedelta(seconds=5)
 REFUSED_FOR = timedelta(seconds=30)
 """After a checkpoint was refused: somebody may have mended what stood in its way."""
+UNUSED_FOR = timedelta(minutes=10)
+"""After which a run is forgotten: every Rollout under way has a turn much more often."""
 SAVE_PAUSED_EVERY = timedelta(minutes=5)
 """A rollout that waits for a person causes no write a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsaved:
-    """A checkpoint that is ahead of the written one: the AnalysisRun to PUT, and whether it is time to."""
+    """A checkpoint that is ahead of the written one, and whether it is time to PUT it."""
 
-    run: Mapping[str, Any]
     due: bool
+    render: Callable[[], Mapping[str, Any]]
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """The AnalysisRun to PUT; it is made when it is asked for, since most looks write nothing."""
+        return self.render()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +73,23 @@ NOTHING = Measured(NO_EVIDENCE)
 
 @dataclass(slots=True)
 class _Kept:
-    """One run between two turns; `run` is the object as it was last read or written."""
+    """One run between two turns; `run` is the object as it was last read or written, as JSON: it is looked
+    at when it is written again, and as text it is a tenth.
+    """
 
-    run: Manifest
+    rollout: str
+    uid: str
+    version: str
+    run: bytes
     asked: AnalysisRun
     checkpoint: Checkpoint
     saved: Checkpoint | None
     saved_at: datetime
-    looked: dict[str, datetime] = field(default_factory=dict)
+    used_at: datetime
+    due: dict[str, datetime] = field(default_factory=dict)
+    """By metric: when to look again."""
+    policy: tuple[tuple[timedelta | None, ...], Policy] | None = None
+    """What it is judged by, and the scrape intervals that this was made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +106,20 @@ class Measurer:
         self._lag = lag
         self._kept: dict[str, _Kept] = {}
         self._refusals: dict[str, _Refusal] = {}
+        self._names: Counter[str] = Counter()
+        self._pruned_at: datetime | None = None
 
     async def measure(self, observed: Observed, run: Manifest | None, now: datetime) -> Measured:
         """The evidence for this turn; `run` is the live background AnalysisRun where it isn't kept yet."""
         kept = self._keep(observed, run, now)
         if kept is None or not _measures(observed.status):
             return NOTHING
-        refusal = self._refusals.get(kept.run["metadata"]["uid"])
+        refusal = self._refusals.get(kept.uid)
         if refusal is not None and now < refusal.until:
             return Measured(Evidence(Outcome.BLIND, refusal.why), look_at=refusal.until)
         step = _step(observed)
         try:
-            policy = words.policy_of(kept.asked.spec, kept.checkpoint)
+            policy = _policy(kept)
         except InvalidPolicy as invalid:
             reason = f"the analysis can't be judged by: {invalid}"
             return Measured(Evidence(Outcome.BLIND, reason, problems=(reason,)))
@@ -112,8 +133,11 @@ class Measurer:
         readings = await asyncio.gather(*(self._look(kept, policy, observed, metric, now) for metric in due))
         for metric, reading in zip(due, readings, strict=True):
             kept.checkpoint = fold(policy, kept.checkpoint, metric.name, reading)
-            kept.looked[metric.name] = now
+            kept.due[metric.name] = next_look(self._slot(observed), _interval(kept, metric), now)
         return self._judge(kept, policy, observed, step, now)
+
+    def _slot(self, observed: Observed) -> int:
+        return slot(observed.namespace, observed.name, self._names[observed.name])
 
     def needs(self, observed: Observed) -> str | None:
         """The AnalysisRun that has to be read before measuring; None where it is kept or absent."""
@@ -132,8 +156,14 @@ class Measurer:
         """A checkpoint was written: the server's answer."""
         kept = self._kept.get(run["metadata"]["uid"])
         if kept is not None:
-            kept.run, kept.saved, kept.saved_at = run, kept.checkpoint, now
+            kept.run, kept.version = _text(run), run["metadata"]["resourceVersion"]
+            kept.saved, kept.saved_at = kept.checkpoint, now
             self._refusals.pop(run["metadata"]["uid"], None)
+
+    def version(self, uid: str) -> str:
+        """The resourceVersion of a run as it was last read or written here; '' where it is not kept."""
+        kept = self._kept.get(uid)
+        return kept.version if kept is not None else ""
 
     def forget(self, uid: str) -> None:
         """Drop what was folded but not written: somebody else wrote, or the run is over."""
@@ -153,7 +183,20 @@ class Measurer:
             kept = _read(run, observed, now)
             if kept is not None:
                 self._kept[seen.uid] = kept
-        return self._kept.get(seen.uid)
+                self._names[observed.name] += 1
+        self._prune(now)
+        found = self._kept.get(seen.uid)
+        if found is not None:
+            found.used_at = now
+        return found
+
+    def _prune(self, now: datetime) -> None:
+        """Let go of runs whose Rollouts are gone, or somebody else's now."""
+        if self._pruned_at is not None and now - self._pruned_at < UNUSED_FOR:
+            return
+        self._pruned_at = now
+        self._kept = {uid: kept for uid, kept in self._kept.items() if now - kept.used_at < UNUSED_FOR}
+        self._names = Counter(kept.rollout for kept in self._kept.values())
 
     @staticmethod
     def _begin_step(kept: _Kept, observed: Observed) -> None:
@@ -177,8 +220,8 @@ class Measurer:
 
     @staticmethod
     def _is_due(kept: _Kept, metric: Metric, now: datetime) -> bool:
-        last = kept.looked.get(metric.name)
-        return last is None or now - last >= 0.9 * _interval(kept, metric)
+        due = kept.due.get(metric.name)
+        return due is None or now >= due - tolerance(_interval(kept, metric))
 
     async def _look(
         self, kept: _Kept, policy: Policy, observed: Observed, metric: Metric, now: datetime
@@ -192,8 +235,9 @@ class Measurer:
         if until <= cut:
             return Reading(cut, cut, Status.WAITING, cause="the next look will")
         source = self._source_of(metric.provider.prometheus.address)
+        scraped = kept.checkpoint.scrape_interval(metric.name)
         return await take(
-            source, policy.metric(metric.name), Arms(arms.canary, arms.stable), cut, until, context
+            source, policy.metric(metric.name), Arms(arms.canary, arms.stable), cut, until, context, scraped
         )
 
     def _judge(self, kept: _Kept, policy: Policy, observed: Observed, step: str, now: datetime) -> Measured:
@@ -201,13 +245,18 @@ class Measurer:
         active = words.active_in(spec, step)
         judgement = judge(policy, kept.checkpoint, now, active=active)
         evidence = words.hear(judgement, policy, kept.checkpoint, active, spec, now)
-        measured = words.measured_in(spec, step)
-        wait = min((_interval(kept, metric) for metric in measured), default=None)
+        looks = [self._look_at(kept, metric, now) for metric in words.measured_in(spec, step)]
+        under_way = len(self._kept)
         return Measured(
-            evidence,
-            unsaved=_unsaved(kept, observed, evidence, now),
-            look_at=now + wait if wait is not None else None,
+            replace(evidence, told_every=spacing(under_way, evidence.told_every)),
+            unsaved=_unsaved(kept, observed, evidence, now, spacing(under_way, SAVE_EVERY)),
+            look_at=min(looks, default=None),
         )
+
+    @staticmethod
+    def _look_at(kept: _Kept, metric: Metric, now: datetime) -> datetime:
+        due = kept.due.get(metric.name)
+        return due if due is not None and due > now else now + _interval(kept, metric)
 
 
 def _background(observed: Observed) -> Run | None:
@@ -233,6 +282,13 @@ def _step(observed: Observed) -> str:
     return "" if index is None else str(index)
 
 
+def _policy(kept: _Kept) -> Policy:
+    scraped = tuple(kept.checkpoint.scrape_interval(metric.name) for metric in kept.asked.spec.metrics)
+    if kept.policy is None or kept.policy[0] != scraped:
+        kept.policy = (scraped, words.policy_of(kept.asked.spec, kept.checkpoint))
+    return kept.policy[1]
+
+
 def _interval(kept: _Kept, metric: Metric) -> timedelta:
     return metric.interval or kept.checkpoint.scrape_interval(metric.name) or UNKNOWN_INTERVAL
 
@@ -246,28 +302,53 @@ def _read(run: Manifest, observed: Observed, now: datetime) -> _Kept | None:
         return None
     written = (run.get("status") or {}).get("checkpoint")
     if written:
-        checkpoint = Checkpoint.from_json(written)
-        return _Kept(run, asked, checkpoint, checkpoint, now)
-    at = observed.status.step_effect_since or now
-    return _Kept(run, asked, begin(words.policy_of(asked.spec), at), None, now)
+        saved = checkpoint = Checkpoint.from_json(written)
+    else:
+        at = observed.status.step_effect_since or now
+        saved, checkpoint = None, begin(words.policy_of(asked.spec), at)
+    metadata = run["metadata"]
+    return _Kept(
+        observed.name,
+        metadata["uid"],
+        metadata["resourceVersion"],
+        _text(run),
+        asked,
+        checkpoint,
+        saved,
+        saved_at=now,
+        used_at=now,
+    )
 
 
-def _unsaved(kept: _Kept, observed: Observed, evidence: Evidence, now: datetime) -> Unsaved | None:
+def _text(run: Manifest) -> bytes:
+    """All of a run but its status, of which nothing is written again but when it began."""
+    started_at = (run.get("status") or {}).get("startedAt")
+    return json.dumps({**run, "status": None, "startedAt": started_at}, separators=(",", ":")).encode()
+
+
+def _unsaved(
+    kept: _Kept, observed: Observed, evidence: Evidence, now: datetime, every: timedelta
+) -> Unsaved | None:
     if kept.checkpoint == kept.saved:
         return None
     waits = any(
         pause.reason in (PauseReason.STEP, PauseReason.USER, PauseReason.INCONCLUSIVE)
         for pause in observed.status.pause_conditions
     )
-    period = SAVE_PAUSED_EVERY if waits else SAVE_EVERY
-    old = kept.run.get("status") or {}
+    period = SAVE_PAUSED_EVERY if waits else every
+    due = kept.saved is None or now - kept.saved_at >= period
+    return Unsaved(due, lambda: _rendered(kept, evidence, now))
+
+
+def _rendered(kept: _Kept, evidence: Evidence, now: datetime) -> Mapping[str, Any]:
+    """The AnalysisRun with the checkpoint as it stands."""
+    run = json.loads(kept.run)
     status = AnalysisRunStatus(
         phase="Running",
         # The reason moves with every look; a message that does would make others write too.
         message=str(evidence.outcome),
-        started_at=old.get("startedAt") or now,
+        started_at=run.pop("startedAt") or now,
         evidence=evidence.metrics,
         checkpoint=kept.checkpoint.to_json(),
     )
-    body = {**kept.run, "status": capped_run(status).manifest()}
-    return Unsaved(body, due=kept.saved is None or now - kept.saved_at >= period)
+    return {**run, "status": capped_run(status).manifest()}

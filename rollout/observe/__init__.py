@@ -8,25 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rollout.api.analysis import (
-    AnalysisTemplateSpec,
-    parse_analysis_template,
-    parse_cluster_analysis_template,
-)
+from rollout.api.analysis import AnalysisTemplateSpec
 from rollout.api.base import Manifest
-from rollout.api.errors import InvalidSpec, Problem, Retry, Stalled
+from rollout.api.errors import Problem, Retry, Stalled
 from rollout.api.status import Stage
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.errors import AlreadyExists, Invalid
 from rollout.observe import references
 from rollout.observe.caches import Caches, Neighbourhood
-from rollout.observe.memory import Claim, Memory, Trial
+from rollout.observe.claims import claimed
+from rollout.observe.memory import Claim, Memory, Name, Trial
 from rollout.observe.reading import Reading, read
 from rollout.plan import observed
 from rollout.plan.observed import Observed
 from rollout.routers import gateway_api
 from rollout.workloads import replicasets, runs, services
+
+LIVE_EVERY = timedelta(seconds=60)
+"""A lost watch event costs no more than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Seen:
     services: Mapping[str, Manifest]
     routes: Mapping[str, Manifest]
     templates: runs.Templates
+    live: bool
+    """Whether writes may rest on it; else it was good for a look."""
 
 
 class Observer:
@@ -49,8 +51,11 @@ class Observer:
         self._min_settle = min_settle
         self.memory = Memory()
 
-    async def observe(self, namespace: str, name: str, now: datetime) -> Seen | None:
+    async def observe(self, namespace: str, name: str, now: datetime, *, live: bool = False) -> Seen | None:
         """The snapshot; None where the Rollout is gone.
+
+        `live`: of all that writes would rest on, read where something is under way. Without it that is read
+        so at least every minute, and whenever a cache does not follow.
 
         Raises:
             Retry, Stalled: what it needs can't be read. A Rollout that is being deleted is seen alone then:
@@ -58,17 +63,29 @@ class Observer:
         """
         rollout = await self._kube.find(kinds.ROLLOUTS, namespace, name)
         if rollout is None:
-            self.memory.forget((namespace, name))
+            self._forget((namespace, name))
             return None
-        reading = read(rollout, now)
+        reading = self._read(rollout, now)
         try:
-            return await self._seen(rollout, reading, now)
+            return await self._seen(rollout, reading, now, live=live)
         except (Retry, Stalled) as missing:
             if reading.deleted_at is None:
                 raise
-            return Seen(rollout, _alone(rollout, reading, str(missing)), {}, {}, {})
+            return Seen(rollout, _alone(rollout, reading, str(missing)), {}, {}, {}, live=True)
 
-    def hear(self, rollout: Manifest, now: datetime) -> None:
+    def _read(self, rollout: Manifest, now: datetime) -> Reading:
+        uid = rollout["metadata"]["uid"]
+        reading = read(rollout, now, self.memory.specified.pop(uid, None))
+        if _under_way(reading):
+            self.memory.specified[uid] = reading.specified
+        return reading
+
+    def _forget(self, name: Name) -> None:
+        self.memory.forget(name)
+        if not self.memory.lives_in(name[0]):
+            self._caches.leave(name[0])
+
+    def hear(self, rollout: Manifest) -> None:
         """Take note of a Rollout that another operator works on: what it claims, and where it lives."""
         metadata = rollout["metadata"]
         serves = bool((rollout.get("status") or {}).get("stableRS"))
@@ -76,18 +93,20 @@ class Observer:
         name = (metadata["namespace"], metadata["name"])
         if self.memory.heard.get(name) != told:
             self.memory.heard[name] = told
-            self._claim(metadata["namespace"], rollout, read(rollout, now))
+            self.memory.claim(name, claimed(rollout))
             self._caches.follow(metadata["namespace"])
 
-    async def _seen(self, rollout: Manifest, reading: Reading, now: datetime) -> Seen:
-        namespace = rollout["metadata"]["namespace"]
+    async def _seen(self, rollout: Manifest, reading: Reading, now: datetime, *, live: bool) -> Seen:
+        namespace, uid = rollout["metadata"]["namespace"], rollout["metadata"]["uid"]
         around = await self._caches.of(namespace)
-        live = reading.deleted_at is not None or reading.status.stage not in (Stage.STABLE, Stage.REFUSED)
+        live = _under_way(reading) and (live or self._is_stale(uid, around, now))
         found_services = await self._services(around, namespace, reading, live=live)
         found_routes = await self._routes(around, namespace, reading, live=live)
         templates, broken = self._templates(around, namespace)
-        self._claim(namespace, rollout, reading)
-        replica_sets = self._replica_sets(namespace, rollout["metadata"]["uid"])
+        self.memory.claim((namespace, rollout["metadata"]["name"]), claimed(rollout))
+        if live:
+            self.memory.live_at[uid] = now
+        replica_sets = self._replica_sets(namespace, uid)
         problems = (
             *reading.problems,
             *references.service_problems(reading, found_services),
@@ -104,7 +123,13 @@ class Observer:
             services=found_services,
             routes=found_routes,
             templates=templates,
+            live=live or not _under_way(reading),
         )
+
+    def _is_stale(self, uid: str, around: Neighbourhood, now: datetime) -> bool:
+        """Whether the caches may not be relied on even for a look."""
+        last = self.memory.live_at.get(uid)
+        return last is None or now - last >= LIVE_EVERY or any(each.trouble for each in around)
 
     def _observed(
         self,
@@ -177,76 +202,54 @@ class Observer:
     def _templates(
         self, around: Neighbourhood, namespace: str
     ) -> tuple[dict[runs.TemplateKey, AnalysisTemplateSpec], dict[runs.TemplateKey, str]]:
-        parsed: dict[runs.TemplateKey, AnalysisTemplateSpec] = {}
-        broken: dict[runs.TemplateKey, str] = {}
-        for cluster, manifests, parse in (
-            (False, around.templates.list(namespace), parse_analysis_template),
-            (True, self._caches.cluster_templates.list(), parse_cluster_analysis_template),
-        ):
-            for manifest in manifests:
-                key = (str(manifest["metadata"]["name"]), cluster)
-                try:
-                    parsed[key] = parse(manifest).spec
-                except InvalidSpec as invalid:
-                    broken[key] = str(invalid)
-        return parsed, broken
+        found = (*around.templates.list(namespace), *self._caches.cluster_templates.list())
+        parsed = {each.key: each.spec for each in found if each.spec is not None}
+        return parsed, {each.key: each.broken for each in found if each.spec is None}
 
     def _replica_sets(self, namespace: str, uid: str) -> tuple[observed.ReplicaSet, ...]:
-        ours = [
-            each
-            for each in self._caches.replica_sets.list(namespace)
-            if each.owner_uid == uid and not each.deleting
-        ]
-        pods = self._caches.pods.list(namespace)
+        ours = [each for each in self._caches.replica_sets.find(namespace, uid) if not each.deleting]
         return tuple(
-            replicasets.observe(each, pods) for each in sorted(ours, key=lambda each: each.revision.number)
+            replicasets.observe(each, self._caches.pods.find(namespace, each.uid))
+            for each in sorted(ours, key=lambda each: each.revision.number)
         )
 
     def _runs(self, namespace: str, uid: str) -> tuple[observed.Run, ...]:
-        return tuple(each.run for each in self._caches.runs.list(namespace) if each.owner_uid == uid)
+        return tuple(each.run for each in self._caches.runs.find(namespace, uid))
 
     def _service(
         self, metadata: Mapping[str, str], service: Manifest, around: Neighbourhood, now: datetime
     ) -> observed.Service:
         namespace = metadata["namespace"]
-        hashes = {pod.name: pod.hash for pod in self._caches.pods.list(namespace)}
-        slices = around.slices.list(namespace)
+        slices = around.slices.find(namespace, service["metadata"]["name"])
+        pods = (self._caches.pods.get(namespace, who) for each in slices for who in each.serving)
+        hashes = {pod.name: pod.hash for pod in pods if pod is not None}
         seen = services.read(service, slices, hashes, settled=False)
         since = self.memory.stands_since(metadata["uid"], seen.name, (seen.hash, seen.ready), now)
         return services.read(service, slices, hashes, settled=now - since >= self._min_settle)
-
-    def _claim(self, namespace: str, rollout: Manifest, reading: Reading) -> None:
-        traffic = reading.traffic
-        names = frozenset((traffic.stable_service, traffic.canary_service)) if traffic else frozenset[str]()
-        templates = runs.references(reading.spec) if reading.spec else ()
-        self.memory.claims[(namespace, rollout["metadata"]["name"])] = Claim(
-            created=rollout["metadata"].get("creationTimestamp", ""),
-            serves=bool(reading.status.stable_rs),
-            uid=rollout["metadata"]["uid"],
-            services=names,
-            references=frozenset(
-                {(kinds.SERVICES.kind, name) for name in names}
-                | {(kinds.HTTP_ROUTES.kind, route.name) for route in reading.routes}
-                | {
-                    ("ClusterAnalysisTemplate" if cluster else "AnalysisTemplate", name)
-                    for _, (name, cluster) in templates
-                }
-            ),
-        )
 
     async def _claimed_twice(self, reading: Reading, namespace: str, name: str) -> tuple[Problem, ...]:
         """Services of an older Rollout, which must be there: nobody tells us of one of another shard that
         went during a gap in a watch.
         """
-        claims, ours = self.memory.claims, self.memory.claims[(namespace, name)]
-        found = tuple(references.claimed_twice(reading, namespace, name, claims))
+        ours = self.memory.claims[(namespace, name)]
+        found = tuple(references.claimed_twice(reading, ours, self._rivals(namespace, name)))
         if not found:
             return ()
-        for other, claim in tuple(claims.items()):
-            rival = other[0] == namespace and claim.age < ours.age and claim.services & ours.services
-            if rival and await self._kube.find(kinds.ROLLOUTS, *other) is None:
-                self.memory.forget(other)
-        return tuple(references.claimed_twice(reading, namespace, name, claims))
+        for other, claim in self._rivals(namespace, name).items():
+            if claim.age < ours.age and await self._kube.find(kinds.ROLLOUTS, *other) is None:
+                self._forget(other)
+        return tuple(references.claimed_twice(reading, ours, self._rivals(namespace, name)))
+
+    def _rivals(self, namespace: str, name: str) -> dict[Name, Claim]:
+        """Other Rollouts that name a Service of this one."""
+        memory, ours = self.memory, self.memory.claims[(namespace, name)]
+        users = {
+            user
+            for service in ours.services
+            for user in memory.users(namespace, kinds.SERVICES.kind, service)
+            if user != (namespace, name)
+        }
+        return {user: memory.claims[user] for user in sorted(users)}
 
     async def _template_problems(
         self,
@@ -260,11 +263,11 @@ class Observer:
             return ()
         if any(each.hash == reading.wanted.hash for each in replica_sets):
             return ()
-        key = (rollout["metadata"]["uid"], reading.wanted.hash)
-        held = self.memory.tried_templates.get(key)
+        tried = self.memory.tried_templates.setdefault(rollout["metadata"]["uid"], {})
+        held = tried.get(reading.wanted.hash)
         if held is None or not held.stands(now):
             held = Trial(await self.try_template(rollout, reading.wanted.hash), now)
-            self.memory.tried_templates[key] = held
+            tried[reading.wanted.hash] = held
         return held.problems
 
     async def try_template(self, rollout: Manifest, revision: str) -> tuple[Problem, ...]:
@@ -277,6 +280,10 @@ class Observer:
         except Invalid as invalid:
             return invalid.problems or (Problem("spec.template", str(invalid)),)
         return ()
+
+
+def _under_way(reading: Reading) -> bool:
+    return reading.deleted_at is not None or reading.status.stage not in (Stage.STABLE, Stage.REFUSED)
 
 
 def _alone(rollout: Manifest, reading: Reading, why: str) -> Observed:

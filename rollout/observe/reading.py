@@ -1,7 +1,7 @@
 """From a live Rollout object to values, leniently: an abort works while all else is wrong. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,8 +32,23 @@ class RouteName:
 
 
 @dataclass(frozen=True, slots=True)
+class Specified:
+    """What the spec of one Rollout says, which most turns find as the one before did."""
+
+    mark: tuple[int, int]
+    """The generation, and a hash of what was applied last: while these stand, so does the rest."""
+    spec: RolloutSpec | None
+    problems: tuple[Problem, ...]
+    attempt: str
+    """The attempt key; empty where the spec is invalid."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What one Rollout object says."""
+
+    specified: Specified
 
     status: RolloutStatus
     spec: RolloutSpec | None
@@ -48,24 +63,34 @@ class Reading:
     finalized: bool = False
 
 
-def read(rollout: Manifest, now: datetime) -> Reading:
-    """All that the object itself tells."""
+def read(rollout: Manifest, now: datetime, known: Specified | None = None) -> Reading:
+    """All that the object itself tells; `known` is what its spec told before."""
     status = read_status(rollout.get("status") or {})
-    spec, problems = _spec(rollout)
     annotations = rollout["metadata"].get("annotations") or {}
+    said = _specified(rollout, annotations, known)
     return Reading(
+        specified=said,
         status=status,
-        spec=spec,
-        problems=problems,
-        wanted=_wanted(rollout, spec, status),
-        traffic=_traffic(rollout, status),
-        routes=_routes(rollout),
+        spec=said.spec,
+        problems=said.problems,
+        wanted=_wanted(rollout, said, status),
+        traffic=traffic(rollout),
+        routes=routes(rollout),
         intents=find(annotations, annotated(rollout), now),
         source=read_source(annotations),
-        notes=_pruned(annotations, spec),
+        notes=said.notes,
         deleted_at=_time(rollout["metadata"].get("deletionTimestamp")),
         finalized=finalizers.held(rollout),
     )
+
+
+def _specified(rollout: Manifest, annotations: Mapping[str, str], known: Specified | None) -> Specified:
+    mark = (int(rollout["metadata"].get("generation", 0)), hash(annotations.get(LAST_APPLIED)))
+    if known is not None and known.mark == mark:
+        return known
+    spec, problems = _spec(rollout)
+    attempt = attempt_key(spec) if spec is not None else ""
+    return Specified(mark, spec, problems, attempt, _pruned(annotations, spec))
 
 
 def read_status(status: Mapping[str, Any]) -> RolloutStatus:
@@ -122,27 +147,28 @@ def _spec(rollout: Manifest) -> tuple[RolloutSpec | None, tuple[Problem, ...]]:
         return None, invalid.problems
 
 
-def _wanted(rollout: Manifest, spec: RolloutSpec | None, status: RolloutStatus) -> Wanted | None:
+def _wanted(rollout: Manifest, said: Specified, status: RolloutStatus) -> Wanted | None:
     template = (rollout.get("spec") or {}).get("template")
     if not isinstance(template, Mapping):
         return None
     revision = template_hash(template, status.collision_count)
     containers = (template.get("spec") or {}).get("containers") or ()
     images = tuple(str(each.get("image", "")) for each in containers if isinstance(each, Mapping))
-    return Wanted(revision, attempt_key(spec) if spec is not None else status.attempt, images)
+    return Wanted(revision, said.attempt or status.attempt, images)
 
 
-def _traffic(rollout: Manifest, status: RolloutStatus) -> Traffic | None:
+def traffic(rollout: Manifest) -> Traffic | None:
     """The Services that the spec names; in a deletion those that were written last, whatever it names now."""
-    written = status.canary.services
-    if "deletionTimestamp" in rollout["metadata"] and written is not None:
-        return Traffic(written.stable, written.canary)
+    written = _at(rollout, "status", "canary", "services")
+    if "deletionTimestamp" in rollout["metadata"] and {"stable", "canary"} <= written.keys():
+        return Traffic(str(written["stable"]), str(written["canary"]))
     canary = _at(rollout, "spec", "strategy", "canary")
     stable, other = canary.get("stableService"), canary.get("canaryService")
     return Traffic(str(stable), str(other)) if stable and other else None
 
 
-def _routes(rollout: Manifest) -> tuple[RouteName, ...]:
+def routes(rollout: Manifest) -> tuple[RouteName, ...]:
+    """The routes that the spec names."""
     gateway = _at(rollout, "spec", "strategy", "canary", "trafficRouting", "gatewayAPI")
     path = "spec.strategy.canary.trafficRouting.gatewayAPI.httpRoutes"
     listed = gateway.get("httpRoutes")
@@ -151,6 +177,18 @@ def _routes(rollout: Manifest) -> tuple[RouteName, ...]:
         for index, each in enumerate(listed if isinstance(listed, list) else ())
         if isinstance(each, Mapping)
     )
+
+
+def templates(rollout: Manifest) -> Iterator[tuple[str, bool]]:
+    """(name, whether it is a ClusterAnalysisTemplate) of every template that the spec names."""
+    canary = _at(rollout, "spec", "strategy", "canary")
+    steps = canary.get("steps")
+    asking = [canary, *(steps if isinstance(steps, list) else ())]
+    for each in asking:
+        listed = _at(each, "analysis").get("templates")
+        for ref in listed if isinstance(listed, list) else ():
+            if isinstance(ref, Mapping):
+                yield str(ref.get("templateName", "")), ref.get("clusterScope") is True
 
 
 def _at(value: Any, *keys: str) -> Mapping[str, Any]:

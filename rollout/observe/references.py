@@ -31,15 +31,12 @@ def service_problems(reading: Reading, found: Mapping[str, Manifest]) -> Iterato
         yield from services.problems(found.get(name), name, labels, path)
 
 
-def claimed_twice(
-    reading: Reading, namespace: str, rollout: str, claims: Mapping[Name, Claim]
-) -> Iterator[Problem]:
-    """Services that an older Rollout writes already: one writer a Service."""
-    ours = claims[(namespace, rollout)]
-    for (space, name), claim in claims.items():
+def claimed_twice(reading: Reading, ours: Claim, rivals: Mapping[Name, Claim]) -> Iterator[Problem]:
+    """Services that an older Rollout of the namespace writes already: one writer a Service."""
+    for (_, name), claim in rivals.items():
         older = claim.age < ours.age
         for service, path in _named(reading):
-            if space == namespace and older and service in claim.services:
+            if older and service in claim.services:
                 yield Problem(
                     path,
                     f"the Service {service!r} is used by the older Rollout {name!r} already",

@@ -161,7 +161,7 @@ class Operator:
             self._memory,
             self._gitops.notebook,
             self._is_ours,
-            lambda rollout: observer.hear(rollout, _clock()),
+            observer.hear,
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._watching: Watching | None = None

@@ -17,6 +17,11 @@ GIT_SOURCE = "GitSource"
 _OF_A_REVISION = {"ReplicaSet": 1, "Pod": 2}
 """How many parts of its name follow the Rollout's: `checkout-6c9f7d` and `checkout-6c9f7d-x2x4z`."""
 
+_OUTSIDE_STATUS = ("uid", "generation", "labels", "annotations", "finalizers", "deletionTimestamp")
+"""Of the metadata; the generation stands for the spec."""
+_SET_OUTSIDE = ("abort", "promoteFull", "controllerPause", "pauseConditions")
+"""Of the status: what Argo's tools write there (D7)."""
+
 BACKOFFS = (0.5, 1.0, 1.0, 2.0)
 """Seconds between tries: whoever waits longer hears of an abort so much later."""
 
@@ -34,6 +39,7 @@ class Waker:
         self._hear = hear
         self._memory = memory
         self._notebook = notebook
+        self._turns: dict[Key, tuple[object, int]] = {}
 
     def changed(self, change: Change[Any]) -> None:
         """Something that a Rollout may look at has changed."""
@@ -52,6 +58,7 @@ class Waker:
         namespace, name = rollout["metadata"]["namespace"], rollout["metadata"]["name"]
         key = Key(ROLLOUT, namespace, name)
         if event.get("type") == "DELETED":
+            self._turns.pop(key, None)
             self._notebook.forget(namespace, name)
             if not self._is_ours(key):
                 self._memory.forget((namespace, name))
@@ -62,7 +69,25 @@ class Waker:
                 self._hear(rollout)
             for source in self._notebook.hear(rollout):
                 self._queue.wake(Key(GIT_SOURCE, *source))
+            if self._is_echo(key, rollout):
+                return
         self._queue.wake(key)
+
+    def _is_echo(self, key: Key, rollout: Manifest) -> bool:
+        """Whether nothing changed but the status, and that by a turn: whoever took it waits for nothing here.
+
+        A status that somebody else wrote leaves the turn as it was.
+        """
+        metadata, status = rollout["metadata"], rollout.get("status") or {}
+        turn = status.get("turn")
+        told = hash(
+            str(
+                [metadata.get(name) for name in _OUTSIDE_STATUS] + [status.get(name) for name in _SET_OUTSIDE]
+            )
+        )
+        before = self._turns.get(key)
+        self._turns[key] = (turn, told)
+        return before is not None and before[1] == told and before[0] != turn
 
     def source_event(self, body: Any) -> None:
         """A GitSource was added, changed or deleted."""
@@ -73,9 +98,8 @@ class Waker:
         self._queue.wake(Key(ROLLOUT, namespace, name))
 
     def _users(self, namespace: str, kind: str, name: str) -> None:
-        for (space, rollout), claim in self._memory.claims.items():
-            if namespace in ("", space) and (kind, name) in claim.references:
-                self._rollout(space, rollout)
+        for user in self._memory.users(namespace, kind, name):
+            self._rollout(*user)
 
 
 Login = Callable[[], Awaitable[kopf.ConnectionInfo]]

@@ -1,7 +1,7 @@
 """What the judge says, as the planner hears it: a verdict with its reason, no numbers to decide on."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from rollout.api.status import MetricEvidence
@@ -37,6 +37,8 @@ class Evidence:
     """The time of the sample that decided."""
     problems: tuple[str, ...] = ()
     """Configuration errors: a query that Prometheus refuses, several series where one is meant."""
+    told_every: timedelta = timedelta(seconds=2)
+    """How often numbers that merely moved are worth a write: more seldom where many Rollouts share."""
 
 
 NO_EVIDENCE = Evidence(Outcome.NONE)

@@ -8,7 +8,6 @@ from datetime import timedelta
 from rollout.api.status import MetricEvidence, RolloutStatus
 from rollout.plan.facts import Facts
 
-MOVING_EVERY = timedelta(seconds=2)
 WAITING_EVERY = timedelta(minutes=5)
 """While somebody is waited for."""
 
@@ -21,7 +20,7 @@ def without_mere_numbers(facts: Facts, after: RolloutStatus) -> RolloutStatus:
     unmoved = after.model_copy(update={"evidence": before.evidence})
     waits = bool(after.pause_conditions) or facts.paused_by_user(after)
     old = before.evidence_since is None or facts.now - before.evidence_since >= (
-        WAITING_EVERY if waits else MOVING_EVERY
+        WAITING_EVERY if waits else facts.evidence.told_every
     )
     first = _counted(after.evidence) != _counted(before.evidence)
     if unmoved == before and before.evidence and not old and not first:

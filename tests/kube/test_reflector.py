@@ -35,6 +35,8 @@ class World:
     """The resourceVersion of each watch."""
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever a watch begins or the cache changes."""
+    slow: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set to let the lists of one namespace through, which were made before."""
     _lines: "asyncio.Queue[dict[str, Any] | None]" = field(default_factory=asyncio.Queue)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -43,7 +45,14 @@ class World:
             return web.json_response(body, status=status)
         if "watch" not in request.query:
             self.lists += 1
-            return web.json_response({"items": self.held, "metadata": {"resourceVersion": self.version}})
+            _, _, within = request.path.partition("/namespaces/")
+            items = [
+                each for each in self.held if within.split("/")[0] in ("", each["metadata"]["namespace"])
+            ]
+            if within:
+                self.moved.set()
+                await self.slow.wait()
+            return web.json_response({"items": items, "metadata": {"resourceVersion": self.version}})
         self.since.append(request.query["resourceVersion"])
         self.moved.set()
         response = web.StreamResponse()
@@ -74,7 +83,7 @@ def color(manifest: Manifest) -> str:
 
 
 @asynccontextmanager
-async def following(world: World) -> AsyncIterator[Followed]:
+async def following(world: World, **words: Any) -> AsyncIterator[Followed]:
     changes: list[tuple[str, str | None, str | None]] = []
     troubles: list[Exception] = []
 
@@ -86,7 +95,7 @@ async def following(world: World) -> AsyncIterator[Followed]:
         troubles.append(error)
 
     async with asyncio.timeout(20), faulty(world.answer) as server:
-        cache = Reflector(server.kube, SERVICES, color, on_change=changed, on_trouble=troubled)
+        cache = Reflector(server.kube, SERVICES, color, on_change=changed, on_trouble=troubled, **words)
         task = asyncio.create_task(cache.run())
         try:
             yield Followed(server, cache, changes, troubles)
@@ -216,3 +225,62 @@ async def test_a_server_that_refuses_or_ends_every_watch_at_once_is_not_hammered
         await asyncio.wait([task], timeout=1.0)
         assert 1 <= len(world.since) < 12
         task.cancel()
+
+
+async def test_an_index_finds_what_a_scan_would() -> None:
+    world = World([service("a", "7", "red"), service("b", "8", "red"), service("c", "9", "red", "other")])
+    async with following(world, index=str) as followed:
+        await followed.cache.ready(5)
+        assert followed.cache.find("shop", "red") == ("red", "red")
+        world.tell("MODIFIED", service("a", "11", "blue"))
+        world.tell("DELETED", service("b", "12", "red"))
+        await until(world, lambda: len(followed.changes) == 5)
+        assert followed.cache.find("shop", "red") == ()
+        assert followed.cache.find("shop", "blue") == ("blue",)
+        assert followed.cache.find("other", "red") == ("red",)
+
+
+async def test_of_all_namespaces_it_keeps_those_that_were_included() -> None:
+    world = World([service("a", "7", "red"), service("b", "8", "blue", "other")])
+    world.slow.set()
+    async with following(world, chosen=True) as followed:
+        await followed.cache.ready(5)
+        assert followed.cache.list() == ()
+        await followed.cache.include("shop")
+        assert followed.cache.list() == ("red",)
+        world.tell("ADDED", service("c", "11", "green"))
+        world.tell("ADDED", service("d", "12", "black", "other"))
+        await until(world, lambda: followed.cache.get("shop", "c"))
+        assert followed.cache.list("other") == ()
+        followed.cache.leave("shop")
+        assert followed.cache.list() == ()
+        assert world.since == ["10"], "one watch is all it takes"
+
+
+async def test_what_changed_while_a_namespace_was_listed_is_not_taken_back() -> None:
+    world = World([service("a", "7", "red"), service("b", "8", "red"), service("c", "9", "red")])
+    async with following(world, chosen=True) as followed:
+        await followed.cache.ready(5)
+        including = asyncio.create_task(followed.cache.include("shop"))
+        await until(world, lambda: world.lists == 2)
+        world.tell("MODIFIED", service("a", "11", "blue"))
+        world.tell("DELETED", service("b", "12", "red"))
+        world.tell("ADDED", service("d", "13", "green"))
+        await until(world, lambda: followed.cache.get("shop", "d"))
+        world.slow.set()
+        await including
+        held = {name: followed.cache.get("shop", name) for name in "abcd"}
+        assert held == {"a": "blue", "b": None, "c": "red", "d": "green"}
+
+
+async def test_a_namespace_that_could_not_be_listed_is_listed_when_it_is_asked_for_again() -> None:
+    world = World([service("a", "7", "red")])
+    world.slow.set()
+    async with following(world, chosen=True) as followed:
+        await followed.cache.ready(5)
+        await until(world, lambda: world.since)
+        world.refusals.append((503, refused(503, "ServiceUnavailable")))
+        with pytest.raises(Unavailable):
+            await followed.cache.include("shop")
+        await followed.cache.include("shop")
+        assert followed.cache.list() == ("red",)
