@@ -197,6 +197,7 @@ class Turn:
         run = await self._kube.find(kinds.ANALYSIS_RUNS, self._namespace, name)
         if run is None:
             return
+        self._fenced(run)
         at = replicasets.time_text(self._now)
         ended = {"phase": phase, "message": short(message), "completedAt": at}
         try:
@@ -204,6 +205,20 @@ class Turn:
         except Stalled as refused:
             log.warning("%s: AnalysisRun %s can't be ended: %s", self._name, name, refused)
         self._measurer.forget(run["metadata"]["uid"])
+
+    def _fenced(self, run: Manifest) -> None:
+        """A run is ended as it was seen, or as this turn's checkpoint left it.
+
+        Raises:
+            Conflict: somebody else wrote it since.
+        """
+        uid, version = run["metadata"]["uid"], run["metadata"]["resourceVersion"]
+        seen = {each.uid: each.resource_version for each in self._seen.observed.runs}
+        if version not in (seen.get(uid), self._measurer.version(uid)):
+            self._measurer.forget(uid)
+            raise Conflict(
+                f"{self._name}: AnalysisRun {run['metadata']['name']} was written by somebody else"
+            )
 
     async def _clear(self, annotation: str, value: str) -> None:
         path = "/metadata/annotations/" + annotation.replace("~", "~0").replace("/", "~1")
