@@ -13,9 +13,11 @@ no I/O, no clock, no logging, no randomness. Time is an argument.
     reasons = compatible(policy, cp, at, active=None, min_requests=None)  # empty: promoteIfCompatible may
 """
 
+from analysis.calibration import Calibration, calibrate
 from analysis.compatibility import compatible
 from analysis.evidence import Counts, Pair, Series
 from analysis.histogram import Buckets
+from analysis.history import PodHistory, pod_histories
 from analysis.metric import (
     Against,
     Direction,
@@ -42,6 +44,7 @@ __all__ = [
     "Against",
     "ArmSamples",
     "Buckets",
+    "Calibration",
     "Checkpoint",
     "Context",
     "Counts",
@@ -59,6 +62,7 @@ __all__ = [
     "NotAtCutError",
     "Outcome",
     "Pair",
+    "PodHistory",
     "Policy",
     "Proportion",
     "Rate",
@@ -73,10 +77,12 @@ __all__ = [
     "Up",
     "begin",
     "begin_step",
+    "calibrate",
     "compatible",
     "fold",
     "judge",
     "lookback",
+    "pod_histories",
     "read",
     "route",
     "skip",

@@ -121,21 +121,19 @@ def read(metric: Metric, samples: Samples, cut: datetime, until: datetime, conte
     names them. An arm without a series is NO_DATA; one without new events is WAITING, for `context.patience`.
     """
     if isinstance(metric.kind, Up):
-        samples = replace(samples, canary=_watched(samples.canary), stable=_watched(samples.stable))
+        samples = replace(samples, canary=watched(samples.canary), stable=watched(samples.stable))
     try:
-        tidied = replace(
-            samples, canary=_tidied(metric, samples.canary), stable=_tidied(metric, samples.stable)
-        )
+        clean = replace(samples, canary=tidied(metric, samples.canary), stable=tidied(metric, samples.stable))
     except NotACounterError as wrong:
         return Reading(cut, cut, Status.ERROR, cause=str(wrong))
-    blind = _blind(metric, tidied)
+    blind = _blind(metric, clean)
     if blind is not None:
         status, cause = blind
         return Reading(cut, cut, status, cause=cause)
-    return _read(metric, tidied, cut, until, context)
+    return _read(metric, clean, cut, until, context)
 
 
-def _watched(arm: ArmSamples) -> ArmSamples:
+def watched(arm: ArmSamples) -> ArmSamples:
     """An arm whose `up` is what is read."""
     return replace(arm, series={"up": arm.up})
 
@@ -178,11 +176,12 @@ def _needed(metric: Metric) -> str:
             return "up"
 
 
-def _tidied(metric: Metric, arm: ArmSamples) -> ArmSamples:
+def tidied(metric: Metric, arm: ArmSamples) -> ArmSamples:
+    """The arm's samples in order, without NaN. Raises NotACounterError for what can't be counted."""
     tidying = tidy_gauge if isinstance(metric.kind, Mean) else tidy
-    tidied = {key: tuple(map(tidying, some)) for key, some in arm.series.items()}
+    clean = {key: tuple(map(tidying, some)) for key, some in arm.series.items()}
     return replace(
-        arm, series={key: tuple(one for one in some if one.samples) for key, some in tidied.items()}
+        arm, series={key: tuple(one for one in some if one.samples) for key, some in clean.items()}
     )
 
 
@@ -190,7 +189,7 @@ def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, cont
     if metric.against is Against.LIMIT:
         samples = replace(samples, stable=ArmSamples({}))
     both = (*samples.canary.every, *samples.stable.every)
-    seen = _seen(samples, both, context)
+    seen = seen_scrapes(samples, both, context)
     interval = scrape_interval(seen.instants.values())
     known = None if interval is None else timedelta(milliseconds=interval)
     step = interval or context.interval // timedelta(milliseconds=1)
@@ -200,7 +199,7 @@ def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, cont
     if end <= to_ms(start):
         return replace(waiting, cause="no scrape of every target since the last look")
     try:
-        counts, buckets, rebased = _counts(metric, samples, to_ms(start), end, seen)
+        counts, buckets, rebased = counted(metric, samples, to_ms(start), end, seen)
     except NotACounterError as wrong:
         return replace(waiting, status=Status.ERROR, cause=str(wrong))
     silent = _silent(metric, counts)
@@ -223,7 +222,8 @@ def _pods(arm: ArmSamples) -> int:
     return max(len({one.labels.get("pod") for one in arm.every}), 1)
 
 
-def _seen(samples: Samples, both: Sequence[Series], context: Context) -> Scrapes:
+def seen_scrapes(samples: Samples, both: Sequence[Series], context: Context) -> Scrapes:
+    """What the samples of both arms say about their targets."""
     return scrapes(
         both,
         up=(*samples.canary.up, *samples.stable.up),
@@ -253,10 +253,13 @@ def _notes(rebased: int, unread: timedelta) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _counts(
+def counted(
     metric: Metric, samples: Samples, cut: int, until: int, seen: Scrapes
 ) -> tuple[tuple[Pair, ...], Buckets | None, int]:
-    """Pairs, the histogram where it is one, and how many series only found their baseline."""
+    """Pairs of `(cut, until]`, the histogram where it is one, and how many series only found a baseline.
+
+    From tidy samples. Raises NotACounterError for what can't be counted.
+    """
     if isinstance(metric.kind, Slo | Histogram):
         return _histogram(metric.kind, samples, cut, until, seen)
     canary, stable = (_arm_counts(metric, arm, cut, until, seen) for arm in (samples.canary, samples.stable))

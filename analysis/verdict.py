@@ -111,8 +111,7 @@ def judge(
     worse: each active guardrail and success metric has a fresh safe e-value of at least 1 / beta, is being
     read now, and the step is `min_duration` old.
     """
-    harms = {m.name: _log_e_harm(policy, m, checkpoint.metrics[m.name]) for m in policy.metrics}
-    weights = policy.weights
+    harms, weights = _harms(policy, checkpoint), policy.weights
     combined = _log_mean(weights, harms)
     worse = combined >= -math.log(policy.alpha)
     blamed = _blamed(weights, harms, policy.alpha) if worse else ()
@@ -127,6 +126,15 @@ def judge(
     if route is not None and route.misrouted and outcome.severity < Outcome.MISROUTED.severity:
         outcome, reason = Outcome.MISROUTED, route.reason
     return Judgement(outcome, reason, blamed, metrics, combined, route)
+
+
+def log_e_harm(policy: Policy, checkpoint: Checkpoint) -> float:
+    """Logarithm of the e-value that a rollback is decided by: the weighted mean of the metrics'."""
+    return _log_mean(policy.weights, _harms(policy, checkpoint))
+
+
+def _harms(policy: Policy, checkpoint: Checkpoint) -> Mapping[str, float]:
+    return {m.name: _log_e_harm(policy, m, checkpoint.metrics[m.name]) for m in policy.metrics}
 
 
 def _route(policy: Policy, checkpoint: Checkpoint) -> RouteVerdict | None:
