@@ -1,7 +1,9 @@
 """Other hands in the cluster than the operator's: pods that are taken away at chosen moments."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from e2e_stage import HASH, NAME, USER, Shop
 
@@ -20,11 +22,12 @@ ORDER = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Before the operator's first write to `of` from this stage and step on."""
+    """From this stage and step on, before one of the operator's first `few` writes to `of`."""
 
     stage: str
     step: int = 0
     of: str = ""
+    few: int = 3
 
 
 class Thief:
@@ -63,7 +66,7 @@ class Thief:
         await self._client.delete(PODS, self._shop.namespace, pod["metadata"]["name"])
 
 
-def reached(status: Object, place: Place) -> bool:
+def reached(status: Mapping[str, Any], place: Place) -> bool:
     """Whether a Rollout is at a place, or beyond it."""
     if status.get("stage") not in ORDER:
         return False

@@ -103,9 +103,13 @@ class Stage:
         if self._operator is not None:
             self.do(self._operator.stop(10.0))
 
+    def kubectl_command(self, *words: str) -> list[str]:
+        """The real kubectl as an administrator of the sandbox."""
+        return [str(find_kubectl()), f"--kubeconfig={self.sandbox.kubeconfig}", *words]
+
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
         """Run the real kubectl as a person would; its output."""
-        command = [str(find_kubectl()), f"--kubeconfig={self.sandbox.kubeconfig}", *words]
+        command = self.kubectl_command(*words)
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
         return done.stdout
@@ -125,6 +129,8 @@ class Shop:
         self.objects = self._manifests()
         self.reports: list[LoadReport] = []
         """All that users reported, in order of time."""
+        self.notes: list[str] = []
+        """What was done to it, for the table of a campaign."""
         self._load: Load | None = None
 
     def _manifests(self) -> dict[str, Manifest]:
@@ -215,8 +221,7 @@ class Shop:
     @property
     def report(self) -> LoadReport:
         """What users saw up to now."""
-        assert self._load is not None
-        return self._load.report
+        return self._load.report if self._load is not None else LoadReport()
 
     def at_rest(self, version: str) -> bool:
         """Whether what Git wants now has come to an end, and when it did its image was `version`."""

@@ -1,7 +1,7 @@
 """Somebody else writes weights, selectors and replicas, again and again, while a canary is judged."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from itertools import cycle, islice
 
@@ -9,12 +9,13 @@ import pytest
 import yaml
 from e2e_meddling import Meddled, meddling, within
 from e2e_oracles import exceeds, weight_of
-from e2e_playing import CAMPAIGN, Story, playing
-from e2e_stage import CANARY, HASH, NAME, STABLE, Shop, Stage, pods_of
+from e2e_playing import CAMPAIGN, Story, name_of
+from e2e_stage import CANARY, HASH, NAME, STABLE, Shop, pods_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(280)]
 
 RATE = 250.0
+AT_ONCE = 3
 EDITS = 60 if CAMPAIGN else 8
 """One each second."""
 WEIGHT = 50
@@ -158,12 +159,6 @@ def scale(shop: Shop, replicas: int) -> None:
 STORIES = (weights_are_written, selectors_are_written, an_autoscaler_shrinks_it)
 
 
-@pytest.fixture(scope="module")
-def played(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[Story, Future[None]]]:
-    with playing(stage, tmp_path_factory.mktemp("shops"), STORIES, rate=RATE, at_once=3) as futures:
-        yield futures
-
-
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+@pytest.mark.parametrize("story", STORIES, ids=name_of)
 def test_nobody_feels_what_somebody_else_writes(played: Mapping[Story, Future[None]], story: Story) -> None:
     played[story].result()

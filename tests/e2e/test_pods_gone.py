@@ -4,18 +4,19 @@ Whoever is left serves: the weight moves in the first turns that see it, before 
 goes where nobody is, until the proxy knows better, is lost.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 
 import pytest
 from e2e_hands import Place, Thief
 from e2e_losses import Names, beyond_excuse, moments, needless
-from e2e_playing import Story, playing
-from e2e_stage import CANARY, NAME, STABLE, Shop, Stage
+from e2e_playing import Story, name_of
+from e2e_stage import CANARY, NAME, STABLE, Shop
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(200)]
 
 RATE = 200.0
+AT_ONCE = 3
 SLOW_TO_BE_READY_S = 2
 """Longer than the operator takes to move a weight: who waits for the pods instead is seen."""
 STEPS = [
@@ -79,12 +80,6 @@ def both_go(shop: Shop) -> None:
 STORIES = (the_canary_goes, stable_goes, both_go)
 
 
-@pytest.fixture(scope="module")
-def played(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[Story, Future[None]]]:
-    with playing(stage, tmp_path_factory.mktemp("shops"), STORIES, rate=RATE, at_once=3) as futures:
-        yield futures
-
-
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+@pytest.mark.parametrize("story", STORIES, ids=name_of)
 def test_whoever_is_left_serves(played: Mapping[Story, Future[None]], story: Story) -> None:
     played[story].result()

@@ -12,8 +12,8 @@ from rollout.sandbox.kubelet.addresses import Addresses
 from rollout.sandbox.kubelet.containers import Container, now
 from rollout.sandbox.kubelet.status import pod_status
 
-DRAIN_S = 0.5
-"""Between leaving the slices and SIGTERM: so long a proxy may still send (0.25 s at most was seen)."""
+DRAIN_S = 1.0
+"""Between leaving the slices and SIGTERM: so long a proxy may still send (0.25 s on a quiet machine)."""
 FORCED_GRACE_S = 2.0
 """What a pod whose object was removed by force is given."""
 
