@@ -14,6 +14,7 @@ from rollout.cli.failure import ExitCode, Failure
 from rollout.git.documents import Malformed, Position, parse_documents
 from rollout.git.manifests import Manifest
 from rollout.lint import Document, Finding, Severity, lint
+from rollout.settings import Settings
 
 SUFFIXES = (".yaml", ".yml", ".json")
 _NOT_MANIFESTS = ("kustomization.yaml", "kustomization.yml")
@@ -29,10 +30,20 @@ class Format(StrEnum):
 
 
 Paths = Annotated[list[Path], typer.Argument(help="Files, or folders that are searched.", show_default=False)]
+Allowed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prometheus-allowed",
+        metavar="URL",
+        help="A Prometheus that the operator may be told to ask, and what lies below it; may be given again.",
+        envvar="ROLLOUT_PROMETHEUS_ALLOWED",
+        show_default=False,
+    ),
+]
 FormatOption = Annotated[Format, typer.Option("--output", "-o", help="text or json.")]
 
 
-def check(paths: Paths, output: FormatOption = Format.TEXT) -> None:
+def check(paths: Paths, output: FormatOption = Format.TEXT, allowed: Allowed = None) -> None:
     """Check manifests without a cluster: fields, values, and what they refer to within PATH."""
     findings: list[Finding] = []
     documents: list[Document] = []
@@ -41,7 +52,8 @@ def check(paths: Paths, output: FormatOption = Format.TEXT) -> None:
             documents += _documents(file)
         except Malformed as wrong:
             findings.append(_malformed(file, wrong))
-    findings = sorted(findings + lint(documents))
+    settings = Settings(prometheus_allowed=tuple(allowed or ()))
+    findings = sorted(findings + lint(documents, settings.allows_prometheus))
     if output is Format.JSON:
         sys.stdout.write(json.dumps([asdict(each) for each in findings], indent=2) + "\n")
     else:

@@ -3,23 +3,28 @@
 It asks the very functions that the operator asks about live objects, so both say the same of the same fault.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rollout.lint.alone import alone, named, rollout_of, twice
+from rollout.lint.asking import not_allowed
 from rollout.lint.findings import Document, Finding, Severity
 from rollout.lint.references import claimed_twice, referring
 
 __all__ = ["Document", "Finding", "Severity", "lint"]
 
 
-def lint(documents: Iterable[Document]) -> list[Finding]:
+def lint(
+    documents: Iterable[Document], allows: Callable[[str], bool] = lambda _address: True
+) -> list[Finding]:
     """Everything there is to say about a set of manifests, in the order of files and lines.
 
-    What a Rollout refers to must be in the set; cluster-wide templates may live elsewhere.
+    What a Rollout refers to must be in the set; cluster-wide templates may live elsewhere. `allows` says
+    whether the operator may ask the Prometheus at an address.
     """
     given = tuple(documents)
     findings = [finding for document in given for finding in alone(document)]
     known = [document for document in given if named(document.body)]
+    findings += [finding for document in known for finding in not_allowed(document, allows)]
     findings += twice(known)
     rollouts = [(document, value) for document in known if (value := rollout_of(document.body)) is not None]
     for document, value in rollouts:

@@ -35,9 +35,15 @@ class Sources:
     def at(self, address: str) -> Source:
         """The source at `address`, or the operator's own where that is empty; it may be a refusing one."""
         if not address and not self._settings.prometheus:
-            return NotAllowed("the metric names no Prometheus, and the operator has none of its own")
+            return NotAllowed(
+                "provider.prometheus.address: the metric names no Prometheus, and the operator has none of "
+                "its own: name one, or an administrator sets ROLLOUT_PROMETHEUS"
+            )
         if address and not self._settings.allows_prometheus(address):
-            return NotAllowed(f"the Prometheus {address} is not among those that the operator allows")
+            return NotAllowed(
+                f"provider.prometheus.address: {address} is not among those that the operator allows: leave "
+                "it out for the operator's own, or an administrator adds it to ROLLOUT_PROMETHEUS_ALLOWED"
+            )
         address = address or self._settings.prometheus
         if address not in self._open:
             self._open[address] = PrometheusSource(address, at_once=self._settings.measurements_at_once)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 from rollout.cli.app import app
@@ -73,3 +74,23 @@ def test_findings_as_json(shop: Path) -> None:
 
 def test_a_path_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
     assert lint(tmp_path / "absent").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("allowed", "exit_code"),
+    [
+        pytest.param("http://prometheus.monitoring:9090", 1, id="another one"),
+        pytest.param("http://prometheus:9090", 0, id="that one"),
+        pytest.param("http://other:9090 http://prometheus:9090", 0, id="that one among others"),
+    ],
+)
+def test_a_prometheus_that_the_operator_would_not_ask_is_named(
+    allowed: str, exit_code: int, shop: Path
+) -> None:
+    template = shop / "analysis.yaml"
+    body = yaml.safe_load(template.read_text())
+    body["spec"]["metrics"][0]["provider"] = {"prometheus": {"address": "http://prometheus:9090"}}
+    template.write_text(yaml.safe_dump(body))
+    done = CliRunner().invoke(app, ["lint", str(shop)], env={"ROLLOUT_PROMETHEUS_ALLOWED": allowed})
+    assert done.exit_code == exit_code
+    assert ("spec.metrics[0].provider.prometheus.address" in done.output) is bool(exit_code)
