@@ -78,6 +78,8 @@ def _told(live: Manifest | None) -> Mapping[str, Any]:
 
 def _recorded_hash(reading: Reading, service: str) -> str | None:
     status, traffic = reading.status, reading.traffic
+    if reading.deleted_at is not None:
+        return None
     if traffic is not None and service == traffic.stable_service:
         return status.stable_rs or None
     return status.stable_rs or status.current_pod_hash or None
