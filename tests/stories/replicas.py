@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -61,6 +62,12 @@ class Replica:
             for each in self.sandbox.server.requests.writes(agent=f"({self.name})")
             if "/leases" not in each.path and not each.query.get("dryRun")
         ]
+
+    def lists(self, since: datetime) -> list[str]:
+        """What it listed as a whole since then."""
+        asked = tuple(self.sandbox.server.requests.entries)
+        mine = [each for each in asked if f"({self.name})" in each.agent and each.at > since]
+        return [each.path for each in mine if "limit" in each.query and "/leases" not in each.path]
 
 
 def _answers(url: str) -> bool:

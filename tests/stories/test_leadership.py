@@ -65,6 +65,7 @@ async def test_a_rollout_goes_on_when_its_leader_leaves_and_when_the_next_is_kil
         await shop.annotate("promote")
         await until("the pause to end", lambda: any(each.at > left_at for each in second.writes()))
         await shop.serving("shop:v2")
+        assert second.lists(left_at) == [], "it began with empty caches"
         await shop.set_image("shop:v3")
         await shop.paused(50)
 

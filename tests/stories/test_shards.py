@@ -230,6 +230,7 @@ async def _together(sandbox: Sandbox, judge: FakePrometheus, home: Path) -> None
             await _polished(shop, polish)
         await _healthy(shop, NAME, "shop:v2")
         await _healthy(shop, cart, "cart:v2")
+        await _is_refused(shop, _elsewhere(shop.namespace, NAME, prefix="younger"))
         wrote = {
             replica.name
             for replica in leaders
@@ -240,6 +241,21 @@ async def _together(sandbox: Sandbox, judge: FakePrometheus, home: Path) -> None
     assert told.broken() == []
     expected = [0, 20, 40, 60, 80, 100, 0]
     assert (_weights(told, CANARY), _weights(told, f"{cart}-canary")) == (expected, expected)
+
+
+async def _is_refused(shop: Shop, name: str) -> None:
+    """A younger Rollout of another shard wants the shop's Services."""
+    younger = manifests.rollout()
+    younger["metadata"] = {"name": name}
+    await shop.apply(younger)
+
+    async def told() -> bool:
+        found = read_status((await shop.get(ROLLOUTS, name)).get("status") or {})
+        return any(
+            each.type == "InvalidSpec" and "older Rollout" in each.message for each in found.conditions
+        )
+
+    await until("the younger to be refused", told)
 
 
 async def _polished(shop: Shop, polish: int) -> None:
