@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-from chronicle import HASH, Entry, percent
+from chronicle import HASH, Entry, World, percent
 from manifests import CANARY, STABLE, Manifest
 
 from rollout.sandbox.apiserver.resource import SERVICES
@@ -24,7 +24,10 @@ GATE = "judge"
 class Checks:
     """Takes in every write, in order; `counts` says whether evidence can be held to the true traffic."""
 
-    def __init__(self, prometheus: Prometheus, steps: list[dict[str, Any]], *, counts: bool) -> None:
+    def __init__(
+        self, world: World, prometheus: Prometheus, steps: list[dict[str, Any]], *, counts: bool
+    ) -> None:
+        self._world = world
         self._prometheus = prometheus
         self._steps = steps
         self._counts = counts
@@ -62,9 +65,13 @@ class Checks:
         if weight > before and stage in GIVEN:
             yield f"I8: the canary is raised to {weight} % while {stage}"
         now = asyncio.get_running_loop().time()
-        gains = CANARY if weight > before else STABLE
+        gains, loses, carried = (
+            (CANARY, STABLE, before) if weight > before else (STABLE, CANARY, 100 - before)
+        )
         _, since, ours = self._selectors.get(gains, ("", 0.0, False))
-        if ours and now - since < SETTLE_S:
+        # Who carries traffic already, or is the last one with pods, is not waited for.
+        waits = ours and not carried and self._world.reached(loses)
+        if waits and now - since < SETTLE_S:
             yield f"I4: {gains} gains weight {now - since:.1f} s after its selector changed"
         self._weights.append((now, weight))
 

@@ -34,6 +34,7 @@ from rollout.sandbox.kubelet.scripted import ScriptedPods, Scripts
 NAMESPACE = "shop"
 GROUP = "progressive.delivery"
 ROLLOUTS = Resource(GROUP, "v1alpha1", "rollouts")
+GIT_SOURCES = Resource(GROUP, "v1alpha1", "gitsources")
 RUNS = Resource(GROUP, "v1alpha1", "analysisruns")
 ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes")
 OPERATOR = service_account(*SERVICE_ACCOUNT)

@@ -3,10 +3,10 @@
 import random
 from collections.abc import Iterator, Sequence
 
-from .faults import CALLS, Fault, Kind
+from .faults import CALLS, GIT, Fault, Kind
 from .prometheus import Mode
 from .schedule import Schedule
-from .stories import AT_A_MOMENT, FIRST, STORIES, Story
+from .stories import AT_A_MOMENT, FIRST, GIT_STORIES, STORIES, Story
 
 DOWN_S = 3.0
 """How long it takes until a killed operator is started again."""
@@ -46,10 +46,21 @@ def drawn(seed: int) -> Schedule:
 def _fault(dice: random.Random) -> Fault:
     if dice.random() < 0.5:
         return _on_a_call(dice, dice.choice(CALLS))
-    kind = dice.choice([each for each in Kind if each not in CALLS])
+    kind = dice.choice([each for each in Kind if each not in CALLS and each not in GIT])
     lasts = round(dice.uniform(1.0, LONGEST[kind]), 1) if kind in LONGEST else 0.0
     mode = dice.choice(list(Mode)) if kind is Kind.METRICS else None
     return Fault(kind, time=round(dice.uniform(0.0, LASTS_S), 1), seconds=lasts, mode=mode)
+
+
+def drawn_with_git(seed: int) -> Schedule:
+    """A story from a repository, and one to four things that go wrong, Git among them."""
+    dice = random.Random(f"git {seed}")
+    story = dice.choice(GIT_STORIES)
+    kind = dice.choice(sorted(GIT))
+    lasts = round(dice.uniform(5.0, 60.0), 1) if kind is not Kind.GIT_FORCED else 0.0
+    ail = Fault(kind, time=round(dice.uniform(0.0, LASTS_S), 1), seconds=lasts)
+    faults = (ail, *(_fault(dice) for _ in range(dice.randint(0, 3))))
+    return Schedule(story.name, faults, seed)
 
 
 def _on_a_call(dice: random.Random, kind: Kind) -> Fault:

@@ -39,6 +39,10 @@ class Kind(StrEnum):
     # to Prometheus
     METRICS = "metrics"
     RESETS = "counters reset"
+    # to Git
+    GIT_GONE = "Git is gone"
+    GIT_HANGS = "Git hangs"
+    GIT_FORCED = "the branch is forced"
     # to the world
     POD_GONE = "a pod is deleted"
     CANARY_GONE = "all canary pods are deleted"
@@ -53,6 +57,7 @@ class Kind(StrEnum):
 
 CALLS = tuple(Kind)[: list(Kind).index(Kind.STORM)]
 """What happens to one call."""
+GIT = {Kind.GIT_GONE, Kind.GIT_HANGS, Kind.GIT_FORCED}
 ERRORS = {
     Kind.CONFLICT: 409,
     Kind.EXPIRED: 410,

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from rollout.api.base import Manifest
 from rollout.api.errors import Stalled
 from rollout.execute import Executor
+from rollout.git.mirror import Mirrors
+from rollout.gitops import GitOps
 from rollout.gitops.notes import Notebook
 from rollout.kube import kinds
 from rollout.kube.client import Kube
@@ -16,7 +17,7 @@ from rollout.measure import Measurer
 from rollout.observe import Observer
 from rollout.observe.caches import Caches
 from rollout.operator.queue import Key, Queue
-from rollout.operator.waking import Waker
+from rollout.operator.waking import GIT_SOURCE, ROLLOUT, Waker
 from rollout.reconcile import Reconciler
 from rollout.sandbox import clock
 from rollout.settings import Settings
@@ -38,7 +39,7 @@ class Incarnation:
     never asks for a Lease: two of them that both believe to lead is the harder case.
     """
 
-    def __init__(self, wire: Wire, source: Prometheus) -> None:
+    def __init__(self, wire: Wire, source: Prometheus, mirrors: Mirrors | None = None) -> None:
         settings = Settings()
         self.wire = wire
         kube = Kube.over(wire)
@@ -50,10 +51,15 @@ class Incarnation:
         measurer = Measurer(lambda _address: source, settings.measure_lag)
         executor = Executor(kube, measurer, METRICS)
         self._reconciler = Reconciler(kube, observer, measurer, executor, clock.now)
+        self._gitops = self._sources = None
+        if mirrors is not None:
+            exclusive = lambda *name: self._queue.exclusive(Key(ROLLOUT, *name))  # noqa: E731
+            self._gitops = GitOps(kube, mirrors, exclusive, METRICS, clock.now)
+            self._sources = Reflector(kube, kinds.GIT_SOURCES, dict, on_change=self._source_told)
         self._waker = Waker(
             self._queue,
             observer.memory,
-            Notebook(),
+            self._gitops.notebook if self._gitops is not None else Notebook(),
             is_ours=lambda _key: True,
             hear=lambda rollout: observer.hear(rollout, clock.now()),
         )
@@ -71,6 +77,8 @@ class Incarnation:
             parts.create_task(self._caches.run())
             await self._caches.synced()
             parts.create_task(self._rollouts.run())
+            if self._sources is not None:
+                parts.create_task(self._sources.run())
             parts.create_task(self._queue.run())
 
     def _changed(self, change: Change[object]) -> None:
@@ -80,14 +88,18 @@ class Incarnation:
         kind = "DELETED" if change.after is None else "MODIFIED"
         self._waker.rollout_event({"type": kind}, change.after or change.before)
 
+    def _source_told(self, change: Change[Manifest]) -> None:
+        if change.after is not None:
+            self._waker.source_event(change.after)
+
     async def _turn(self, key: Key) -> datetime | None:
         try:
+            if key.kind == GIT_SOURCE:
+                assert self._gitops is not None
+                return await self._gitops.turn(key.namespace, key.name)
             again = await self._reconciler.turn(key.namespace, key.name)
         except Stalled as stalled:
             log.warning("%s: %s: %s", key, stalled.reason, stalled)
             return clock.now() + STALLED
         latest = clock.now() + self._resync
         return latest if again is None else min(again, latest)
-
-
-Born = Callable[[], Incarnation]

@@ -27,8 +27,13 @@ def sites(stage: Stage, _seed: int, _count: int) -> Iterator[Schedule]:
         yield from drawing.at_sites(story, stage.run(Schedule(story.name)).sites, often=True)
 
 
+def git(_: Stage, seed: int, count: int) -> Iterator[Schedule]:
+    """One for each 100 random schedules, with a real repository."""
+    return (drawing.drawn_with_git(each) for each in range(seed, seed + max(count // 100, 20)))
+
+
 Part = Callable[[Stage, int, int], Iterator[Schedule]]
-PARTS: dict[str, Part] = {"kills": kills, "sites": sites, "random": random}
+PARTS: dict[str, Part] = {"kills": kills, "sites": sites, "git": git, "random": random}
 
 
 def scheduled(part: str, stage: Stage, seed: int, count: int, most: int | None = None) -> list[Schedule]:

@@ -11,6 +11,7 @@ from chronicle import HASH, Entry, World, percent
 from manifests import CANARY, STABLE, Manifest
 
 from rollout.api.status import RolloutStatus
+from rollout.git.mirror import Mirrors
 from rollout.observe.reading import read_status
 from rollout.sandbox import clock
 from rollout.sandbox import manifests as applying
@@ -20,10 +21,11 @@ from rollout.sandbox.apiserver.store import Event, Storage
 from rollout.sandbox.controllers.pods import is_ready
 
 from .checks import Checks
-from .cluster import NAMESPACE, ROLLOUTS, ROUTES, RUNS, Cluster
+from .cluster import GIT_SOURCES, NAMESPACE, ROLLOUTS, ROUTES, RUNS, Cluster
 from .prometheus import Prometheus
+from .repository import InlineMirrors, Repository
 
-WATCHED = (ROLLOUTS, ROUTES, SERVICES, REPLICA_SETS, ENDPOINT_SLICES, PODS, RUNS)
+WATCHED = (ROLLOUTS, ROUTES, SERVICES, REPLICA_SETS, ENDPOINT_SLICES, PODS, RUNS, GIT_SOURCES)
 
 
 class Never(AssertionError):  # noqa: N818 -- it reads as what it says
@@ -48,6 +50,8 @@ class Scene:
     world: World = field(default_factory=World)
     moment: float = 0.0
     """When people act in stories in which they may act at any time: seconds after the change."""
+    repository: Repository | None = None
+    """Where its manifests come from, in stories of Git."""
     checks: Checks | None = None
     """What writes are held to, from when they are watched."""
     _pulse: asyncio.Event = field(default_factory=asyncio.Event)
@@ -87,6 +91,7 @@ class Scene:
     def watch(self, checks: Checks) -> None:
         """From now on every write of ours is held to the invariants."""
         self.checks = checks
+        self.world.meddled.clear()  # what stood before was nobody's meddling
 
     def ours(self) -> list[Entry]:
         """The operators' writes since then."""
@@ -134,6 +139,12 @@ class Scene:
             for end in each.get("endpoints") or ()
             if end["conditions"]["ready"]
         ]
+
+    def mirrors(self, operator: str) -> Mirrors | None:
+        """What an operator has of the repository."""
+        if self.repository is None:
+            return None
+        return InlineMirrors(self.repository.home / f"mirrors of {operator}", self.repository)
 
     # What stands
 
@@ -197,6 +208,13 @@ class Scene:
             if weight is not None and found[-1] != weight:
                 found.append(weight)
         return found
+
+    def follows_git(self) -> bool:
+        """Whether the last commit is applied, and its source is ready."""
+        assert self.repository is not None
+        told = (self.objects.get((GIT_SOURCES.plural, manifests.NAME)) or {}).get("status") or {}
+        ready = [each["status"] for each in told.get("conditions") or () if each["type"] == "Ready"]
+        return ready == ["True"] and str(told.get("lastAppliedRevision", "")).endswith(self.repository.tip)
 
     # What people and others do
 

@@ -1,9 +1,11 @@
 """One schedule: a story, what goes wrong in it, and whether it ended as if nothing had."""
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from manifests import Manifest
@@ -13,6 +15,7 @@ from .checks import Checks
 from .cluster import Cluster, seeded
 from .faults import Fault, Kind
 from .loop import Standstill, play
+from .repository import Repository
 from .scene import Never, Scene
 from .stories import BY_NAME, FIRST, Story
 from .weather import Weather
@@ -29,6 +32,9 @@ WORLDLY = {
     Kind.FOREIGN_WEIGHT,
     Kind.FOREIGN_SELECTOR,
     Kind.SLOW_PODS,
+    Kind.CANARY_UNREADY,
+    Kind.STABLE_UNREADY,
+    Kind.FLIPPING,
 }
 """What changes the very way that the weights take."""
 FALSIFIES = {Kind.METRICS, Kind.RESETS}
@@ -95,7 +101,7 @@ class Stage:
 
     def __init__(self) -> None:
         self._cluster = play(Cluster.made())
-        self._begins = {FIRST.name: self._cluster.kept()}
+        self._empty = self._cluster.kept()
         first = self.run(Schedule(FIRST.name))
         assert not first.violations, first.violations
         self._standing = self._cluster.kept(first.virtual_s)
@@ -105,19 +111,27 @@ class Stage:
         story = BY_NAME[schedule.story]
         outcome = Outcome(schedule)
         began = time.process_time()
-        kept = self._begins.get(story.name) or self._standing
+        kept = self._empty if story is FIRST or story.git else self._standing
         self._cluster.reset(kept)
-        with seeded(schedule.seed):
+        with seeded(schedule.seed), tempfile.TemporaryDirectory(prefix="campaign-") as home:
+            repository = Repository(Path(home)) if story.git else None
             try:
-                play(_played(self._cluster, story, outcome, calls), kept.at_s)
+                play(_played(self._cluster, story, outcome, calls, repository), kept.at_s)
             except Standstill as standstill:
                 outcome.violations.append(f"it stands still: {standstill}")
         outcome.cpu_s = time.process_time() - began
         return outcome
 
 
-async def _played(cluster: Cluster, story: Story, outcome: Outcome, calls: list[str] | None) -> None:
+async def _played(
+    cluster: Cluster,
+    story: Story,
+    outcome: Outcome,
+    calls: list[str] | None,
+    repository: Repository | None,
+) -> None:
     scene = Scene(cluster)
+    scene.repository = repository
     schedule = outcome.schedule
     weather = Weather(cluster, scene, schedule.faults, schedule.seed)
     weather.calls = calls
@@ -126,7 +140,9 @@ async def _played(cluster: Cluster, story: Story, outcome: Outcome, calls: list[
     weather.work()
     kinds = {fault.kind for fault in schedule.faults}
     try:
-        scene.watch(Checks(scene.prometheus, list(story.steps), counts=not kinds & FALSIFIES))
+        if story.git:
+            await stories.from_git(scene)
+        scene.watch(Checks(scene.world, scene.prometheus, list(story.steps), counts=not kinds & FALSIFIES))
         began = asyncio.get_running_loop().time()
         weather.begin()
         asyncio.get_running_loop().call_later(FAULTY_S, weather.clear)
@@ -151,6 +167,8 @@ async def _settled(scene: Scene, story: Story, outcome: Outcome, began: float, *
     phases = {end.phase for end in story.ends}
 
     def there() -> bool:
+        if scene.repository is not None and not scene.follows_git():
+            return False
         return scene.told.get("phase", "") in phases and not _differs(scene, story, outcome)
 
     await scene.until("the end", there, SETTLES_S)

@@ -6,11 +6,15 @@ from dataclasses import asdict, dataclass
 
 import manifests
 from manifests import CANARY, STABLE, Manifest
+from repository import git_source, text
+
+from rollout.api.intents import IntentKey
 
 from .cluster import ROLLOUTS
 from .scene import Scene
 
 REPLICAS = 3
+FILE = "deploy/rollout.yaml"
 ADDRESS = "http://prometheus:9090"
 LONG_S = 3600.0
 GATE: Manifest = {"judge": {"minDuration": "5s", "maxDuration": "30m"}}
@@ -68,7 +72,7 @@ def end(scene: Scene) -> End:
         pending=tuple(
             key
             for key in sorted(rollout["metadata"].get("annotations") or ())
-            if key.startswith("progressive.delivery/")
+            if key.removeprefix("progressive.delivery/") in set(IntentKey)
         ),
     )
 
@@ -181,6 +185,46 @@ async def promote_at(scene: Scene) -> None:
     await scene.annotate("promote-full", "now")
 
 
+async def from_git(scene: Scene) -> None:
+    """The first version stands, from Git."""
+    assert scene.repository is not None
+    traffic = text(*manifests.traffic(), template())
+    scene.repository.commit({"deploy/traffic.yaml": traffic, FILE: text(rollout("shop:v1"))})
+    await scene.apply(git_source(scene.repository.url, interval="10s"))
+    await scene.until("v1", lambda: scene.told.get("phase") == "Healthy" and scene.current, LONG_S)
+
+
+async def committed(scene: Scene) -> None:
+    """A good version is committed."""
+    _commit(scene, text(rollout("shop:v2")))
+
+
+async def committed_bad(scene: Scene) -> None:
+    """A version that fails 6 % of its requests is committed."""
+    _commit(scene, text(rollout("shop:v2-bad")))
+
+
+async def mended(scene: Scene) -> None:
+    """A manifest that can't be read, and then one that can."""
+    good = text(rollout("shop:v2"))
+    _commit(scene, good.replace("replicas: 3", "replicaz: 3"))
+    await asyncio.sleep(25)
+    assert scene.images() == {"shop:v1": REPLICAS}, "I13: what was refused has changed something"
+    _commit(scene, good)
+
+
+async def superseded_in_git(scene: Scene) -> None:
+    """A newer commit while the canary is under way."""
+    await committed(scene)
+    await _weighs(scene, 20)
+    _commit(scene, text(rollout("shop:v3")))
+
+
+def _commit(scene: Scene, manifest: str) -> None:
+    assert scene.repository is not None
+    scene.repository.commit({FILE: manifest})
+
+
 async def _weighs(scene: Scene, percent: int) -> None:
     await scene.until(f"{percent} %", lambda: scene.weight == percent, LONG_S)
 
@@ -201,6 +245,8 @@ class Story:
     people act at any moment.
     """
     steps: tuple[Manifest, ...] = STEPS
+    git: bool = False
+    """Whether its manifests come from a repository."""
 
 
 def _promoted(image: str) -> End:
@@ -237,4 +283,10 @@ AT_A_MOMENT = (
     Story("deleted at a moment", delete_at, (GONE,)),
     Story("promoted in full at a moment", promote_at, (_promoted("shop:v2"),)),
 )
-BY_NAME = {story.name: story for story in (FIRST, *STORIES, *AT_A_MOMENT)}
+GIT_STORIES = (
+    Story("promotion from Git", committed, (_promoted("shop:v2"),), UP, git=True),
+    Story("rollback from Git", committed_bad, (_refused("RolledBack"),), (0, 20, 0), git=True),
+    Story("mended in Git", mended, (_promoted("shop:v2"),), UP, git=True),
+    Story("superseded from Git", superseded_in_git, (_promoted("shop:v3"),), AGAIN, git=True),
+)
+BY_NAME = {story.name: story for story in (FIRST, *STORIES, *AT_A_MOMENT, *GIT_STORIES)}

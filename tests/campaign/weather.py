@@ -123,6 +123,9 @@ class Weather:
             Kind.SECOND: self._two,
             Kind.KILLED: self._nobody,
             Kind.METRICS: self._ail_metrics,
+            Kind.GIT_GONE: self._ail_git,
+            Kind.GIT_HANGS: self._ail_git,
+            Kind.GIT_FORCED: self._ail_git,
             Kind.RESETS: self._reset_counters,
             Kind.SLOW_PODS: self._slow_pods,
             Kind.CANARY_UNREADY: self._unready,
@@ -155,6 +158,24 @@ class Weather:
         self._late = 0.0
         for each in self._working:
             each.wire.late_s = 0.0
+
+    # To Git
+
+    async def _ail_git(self, fault: Fault) -> None:
+        repository = self._scene.repository
+        if repository is None:
+            return
+        match fault.kind:
+            case Kind.GIT_GONE:
+                repository.hide()
+                await asyncio.sleep(fault.seconds)
+                repository.show()
+            case Kind.GIT_HANGS:
+                repository.hangs = True
+                await asyncio.sleep(fault.seconds)
+                repository.hangs = False
+            case _:
+                repository.rewrite()
 
     # To operators
 
@@ -232,7 +253,7 @@ class Weather:
         self._born += 1
         wire = Wire(self._cluster, f"operator {self._born}", self.ails)
         wire.late_s = self._late
-        operator = Incarnation(wire, self._scene.prometheus)
+        operator = Incarnation(wire, self._scene.prometheus, self._scene.mirrors(wire.name))
         self._working.append(operator)
         task = operator.start()
         task.add_done_callback(lambda ended: self._ended(operator, ended))

@@ -124,6 +124,8 @@ class World:
     recorded: int = 0
     wanted: int = 0
     stable_rs: str = ""
+    deleting: bool = False
+    """A Rollout that is being deleted opens its Services, once no pods of another version are left."""
     selectors: dict[str, str] = field(default_factory=dict)
     ready: dict[str, dict[str, int]] = field(default_factory=dict)
     """Ready endpoints by slice and revision; a slice's Service is the first word of its name."""
@@ -156,6 +158,7 @@ class World:
         self.recorded = (status.get("canary") or {}).get("desiredWeight", 0)
         self.wanted = rollout["spec"].get("replicas", self.wanted)
         self.stable_rs = status.get("stableRS", "")
+        self.deleting = "deletionTimestamp" in rollout["metadata"]
 
     def _routed(self, weight: int | None, at: float) -> Iterator[str]:
         if weight is None or weight == self.weight:
@@ -181,7 +184,9 @@ class World:
         revision = (service["spec"].get("selector") or {}).get(HASH, "")
         before = self.selectors.get(name, "")
         carries = {STABLE: 100 - self.weight, CANARY: self.weight}.get(name, 0)
-        if before and before != revision and carries and name not in self.meddled:
+        others = sum(count for each, count in self.pods.items() if each != before)
+        opens = self.deleting and not revision and not others
+        if before and before != revision and carries and name not in self.meddled and not opens:
             yield f"I4: {name} turns from {before} to {revision or 'all pods'} while it carries {carries} %"
         if before != revision:
             (self.meddled.discard if ours else self.meddled.add)(name)
