@@ -1,1 +1,1 @@
-"""Ratios, measured side by side in one run: no figure here depends on how fast the machine is."""
+"""What is measured: ratios side by side in one run, and what one operator needs and how fast it acts."""

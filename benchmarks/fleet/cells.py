@@ -1,6 +1,5 @@
 """How much one operator needs for a fleet: memory, CPU, queries, requests, lag."""
 
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,13 +18,11 @@ Say = Callable[[str], None]
 Row = dict[str, Any]
 
 
-def rows(say: Say, cells: tuple[tuple[int, int], ...], seconds: float) -> Iterator[Row]:
+def rows(say: Say, home: Path, cells: tuple[tuple[int, int], ...], seconds: float) -> Iterator[Row]:
     """One row for each (under way, healthy)."""
-    with tempfile.TemporaryDirectory(prefix="rollout-bench-") as held:
-        home = Path(held)
-        mother.play(home, say).write(home / "mother.json")
-        for under_way, healthy in cells:
-            yield cell(home, under_way, healthy, seconds, say)
+    mother.play(home, say).write(home / "mother.json")
+    for under_way, healthy in cells:
+        yield cell(home, under_way, healthy, seconds, say)
 
 
 def cell(home: Path, under_way: int, healthy: int, seconds: float, say: Say, settle: float = SETTLE_S) -> Row:
@@ -35,7 +32,7 @@ def cell(home: Path, under_way: int, healthy: int, seconds: float, say: Say, set
     folder.mkdir()
     (folder / "mother.json").hardlink_to(home / "mother.json")
     log = folder / "log"
-    stub = Child("benchmarks.fleet.prometheus", str(folder / "targets"), log=log)
+    stub = Child("benchmarks.fleet.prometheus", str(folder / "targets"), "15", "40", log=log)
     with stopping(stub):
         world = Child(
             "benchmarks.fleet.world", str(folder), str(under_way), str(healthy), stub.first, log=log
@@ -49,7 +46,7 @@ def cell(home: Path, under_way: int, healthy: int, seconds: float, say: Say, set
             say(f"measuring for {seconds:g} s")
             time.sleep(seconds)
             after = _look(operator, world, stub)
-            row = _row(before, after) | {"under way": under_way, "healthy": healthy, "ready s": ready}
+            row = {"under way": under_way, "healthy": healthy, **_row(before, after), "ready s": ready}
             troubles = operator.troubles()
             if troubles:
                 say(f"{len(troubles)} lines of trouble, the last: {troubles[-1][:300]}")

@@ -5,7 +5,8 @@ What the operator finds in a fleet is thus what the operator itself wrote, whate
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,28 +61,26 @@ def name_of(number: int) -> str:
 
 def play(home: Path, say: Say, size: int = SIZE) -> Mother:
     """Play until all are healthy, then until all are judged; about a minute."""
-    with Sandbox("scripted", folder=_made(home / "mother")) as sandbox:
-        sandbox.submit(sandbox.load([*all_crds().values(), *rights()])).result()
-        targets = home / "mother.targets"
-        targets.touch()
-        stub = Child("benchmarks.fleet.prometheus", str(targets), log=home / "prometheus.log")
-        operator = Operator(home, sandbox.kubeconfig_for(*SERVICE_ACCOUNT), stub.first)
-        with stopping(stub, operator):
-            operator.wait()
-            stage = _Stage(sandbox, targets)
-            say(f"{size} Rollouts begin")
-            stage.load(shops.namespace(NAMESPACE))
-            stage.load(shops.template(stub.first))
-            for number in range(size):
-                stage.load(*shops.shop(name_of(number), "shop:v1"))
-            stage.until(lambda each: each.get("status", {}).get("phase") == "Healthy", size)
-            say("all are healthy")
-            healthy = stage.captured()
-            for number in range(size):
-                stage.set_image(name_of(number), "shop:v2")
-            stage.until(judged, size)
-            say("all are judged")
-        return Mother(healthy, stage.captured(), stub.first)
+    with stage(home, scrape_s=15, rate=40.0) as on:
+        say(f"{size} Rollouts begin")
+        on.load(shops.namespace(NAMESPACE), shops.template(on.prometheus))
+        for number in range(size):
+            on.load(*shops.shop(name_of(number), "shop:v1"))
+        on.until(healthy, size)
+        at_rest = on.captured()
+        say("all are healthy")
+        for number in range(size):
+            on.set_image(name_of(number), "shop:v2")
+        on.until(judged, size)
+        say("all are judged")
+        return Mother(at_rest, on.captured(), on.prometheus)
+
+
+def healthy(rollout: Manifest) -> bool:
+    """Whether it is at rest as its spec wants it."""
+    status = rollout.get("status", {})
+    current = status.get("observedGeneration") == rollout["metadata"]["generation"]
+    return current and status.get("phase") == "Healthy"
 
 
 def judged(rollout: Manifest) -> bool:
@@ -90,11 +89,27 @@ def judged(rollout: Manifest) -> bool:
     return len(evidence) == 2 and all(each.get("canary", {}).get("total") for each in evidence)
 
 
-class _Stage:
-    """The sandbox, as a loop that waits and writes down who is scraped."""
+@contextmanager
+def stage(home: Path, *, scrape_s: int, rate: float) -> Iterator["Stage"]:
+    """A cluster of scripted pods, the stub Prometheus and the operator."""
+    with Sandbox("scripted", folder=_made(home / f"sandbox-{time.monotonic_ns()}")) as sandbox:
+        sandbox.submit(sandbox.load([*all_crds().values(), *rights()])).result()
+        targets = sandbox.folder / "targets"
+        targets.touch()
+        words = (str(targets), str(scrape_s), str(rate))
+        stub = Child("benchmarks.fleet.prometheus", *words, log=home / "prometheus.log")
+        operator = Operator(home, sandbox.kubeconfig_for(*SERVICE_ACCOUNT), stub.first)
+        with stopping(stub, operator):
+            operator.wait()
+            yield Stage(sandbox, targets, stub.first)
 
-    def __init__(self, sandbox: Sandbox, targets: Path) -> None:
-        self._sandbox = sandbox
+
+class Stage:
+    """The sandbox, with a loop that waits and writes down who is scraped."""
+
+    def __init__(self, sandbox: Sandbox, targets: Path, prometheus: str) -> None:
+        self.sandbox = sandbox
+        self.prometheus = prometheus
         self._targets = targets
 
     def load(self, *objects: Manifest) -> None:
@@ -104,14 +119,14 @@ class _Stage:
             else {**each, "metadata": {**each["metadata"], "namespace": NAMESPACE}}
             for each in objects
         ]
-        self._sandbox.submit(self._sandbox.load(named)).result()
+        self.sandbox.submit(self.sandbox.load(named)).result()
 
     def set_image(self, name: str, image: str) -> None:
         path = "/spec/template/spec/containers/0/image"
         patch = [{"op": "replace", "path": path, "value": image}]
-        client = self._sandbox.client
+        client = self.sandbox.client
         work = client.patch(ROLLOUTS, NAMESPACE, name, patch, content_type=JSON_PATCH)
-        self._sandbox.submit(work).result()
+        self.sandbox.submit(work).result()
 
     def until(self, holds: Callable[[Manifest], bool], size: int) -> None:
         deadline = time.monotonic() + PATIENCE_S
@@ -123,11 +138,18 @@ class _Stage:
             time.sleep(0.5)
         raise TimeoutError(f"the fleet's mother: {[each.get('status') for each in self._list(ROLLOUTS)][:2]}")
 
+    def sleep(self, seconds: float) -> None:
+        """Let the cluster go on."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._targets.write_text("".join(map(target_line, self._list(PODS))))
+            time.sleep(0.5)
+
     def captured(self) -> dict[str, list[Manifest]]:
         return {resource.plural: self._list(resource) for resource in CAPTURED}
 
     def _list(self, resource: Resource) -> list[Manifest]:
-        return self._sandbox.submit(self._sandbox.client.list(resource, NAMESPACE)).result()[0]
+        return self.sandbox.submit(self.sandbox.client.list(resource, NAMESPACE)).result()[0]
 
 
 def target_line(pod: Manifest) -> str:

@@ -1,7 +1,8 @@
-"""A stub Prometheus with raw samples, as a process of its own: `python -m benchmarks.fleet.prometheus FILE`.
+"""A stub Prometheus with raw samples, as a process: `python -m benchmarks.fleet.prometheus FILE SCRAPE RATE`.
 
 FILE holds the scraped pods, one JSON object a line (namespace, pod, began); it is read again when it changes.
-Counters are functions of time, so two answers never disagree. It prints its address, and answers /stats.
+Each is scraped every SCRAPE seconds and serves RATE requests a second. Counters are functions of time, so two
+answers never disagree. It prints its address, and answers /stats.
 """
 
 import asyncio
@@ -17,9 +18,6 @@ from zlib import crc32
 import orjson
 from aiohttp import web
 
-SCRAPE_S = 15
-RATE = 40.0
-"""Requests a second of each pod."""
 ERRORS = 0.01
 EDGES = {"0.1": 0.9, "0.3": 0.99, "+Inf": 1.0}
 _QUERY = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)?\{(?P<matchers>.*)\}\[(?P<span>\d+)ms\]", re.DOTALL)
@@ -37,17 +35,12 @@ class Target:
     pod: str
     began: float
 
-    @property
-    def phase(self) -> float:
-        """When in its interval it is scraped."""
-        return crc32(self.pod.encode()) % (SCRAPE_S * 1000) / 1000
-
-    def scrapes(self, since: float, until: float) -> list[float]:
-        """The instants in `(since, until]` at which it was scraped."""
-        first = max(since, self.began)
-        number = int((first - self.phase) // SCRAPE_S) + 1
+    def scrapes(self, since: float, until: float, every: int) -> list[float]:
+        """The instants in `(since, until]` at which it was scraped: each at its own place in the interval."""
+        phase = crc32(self.pod.encode()) % (every * 1000) / 1000
+        number = int((max(since, self.began) - phase) // every) + 1
         found = []
-        while (at := number * SCRAPE_S + self.phase) <= until:
+        while (at := number * every + phase) <= until:
             found.append(round(at, 3))
             number += 1
         return found
@@ -56,7 +49,9 @@ class Target:
 class Pods:
     """The targets in the file, by namespace."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, scrape: int, rate: float) -> None:
+        self.scrape = scrape
+        self.rate = rate
         self._file = file
         self._read_at = -1.0
         self.by_namespace: dict[str, list[Target]] = {}
@@ -74,16 +69,16 @@ class Pods:
         self.by_namespace = found
 
 
-def series(target: Target, name: str) -> Iterator[tuple[Labels, float]]:
+def series(target: Target, name: str, rate: float) -> Iterator[tuple[Labels, float]]:
     """(labels, growth a second) of the target's series of a metric; 0 is a constant."""
     labels = {"namespace": target.namespace, "pod": target.pod, "job": "shop", "instance": target.pod}
     match name:
         case "http_requests_total":
-            yield {**labels, "__name__": name, "code": "200"}, RATE * (1 - ERRORS)
-            yield {**labels, "__name__": name, "code": "500"}, RATE * ERRORS
+            yield {**labels, "__name__": name, "code": "200"}, rate * (1 - ERRORS)
+            yield {**labels, "__name__": name, "code": "500"}, rate * ERRORS
         case "http_request_duration_seconds_bucket":
             for edge, share in EDGES.items():
-                yield {**labels, "__name__": name, "le": edge}, RATE * share
+                yield {**labels, "__name__": name, "le": edge}, rate * share
         case "":
             yield {**labels, "__name__": "up"}, 0.0
             yield {**labels, "__name__": "process_start_time_seconds"}, 0.0
@@ -100,8 +95,8 @@ def answer(pods: Pods, query: str, at: float) -> tuple[bytes, int]:
     span, name = int(found["span"]) / 1000, found["name"] or ""
     parts = []
     for target in _targets(pods, matchers):
-        scraped = target.scrapes(at - span, at)
-        for labels, growth in series(target, name) if scraped else ():
+        scraped = target.scrapes(at - span, at, pods.scrape)
+        for labels, growth in series(target, name, pods.rate) if scraped else ():
             if all(_matches(labels.get(label, ""), op, value) for label, op, value in matchers):
                 parts.append(_one(labels, scraped, target, growth))
     return b'{"resultType":"matrix","result":[' + b",".join(parts) + b"]}", len(parts)
@@ -112,8 +107,8 @@ def _targets(pods: Pods, matchers: list[tuple[str, str, str]]) -> Iterator[Targe
     chosen: Iterable[str] = pods.by_namespace
     if named[1] == "=":
         chosen = [named[2]]
-    elif named[1] == "=~" and re.fullmatch(r"[\w|-]+", named[2]):
-        chosen = named[2].split("|")
+    elif named[1] == "=~" and re.fullmatch(r"[\w|\\-]+", named[2]):
+        chosen = named[2].replace("\\", "").split("|")
     pod = next((re.compile(each[2]) for each in matchers if each[:2] == ("pod", "=~")), None)
     for namespace in chosen:
         for target in pods.by_namespace.get(namespace, ()):
@@ -168,9 +163,9 @@ class Server:
         return web.Response(body=orjson.dumps(self.stats), content_type="application/json")
 
 
-async def serve(file: Path) -> None:
+async def serve(pods: Pods) -> None:
     """Serve until stdin ends."""
-    server = Server(Pods(file))
+    server = Server(pods)
     app = web.Application(client_max_size=2**24)
     app.router.add_post("/api/v1/query", server.query)
     app.router.add_get("/api/v1/query", server.query)
@@ -184,4 +179,4 @@ async def serve(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1])))
+    asyncio.run(serve(Pods(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))))
