@@ -251,6 +251,7 @@ class Operator:
         for each in self._caches.runs.list():
             self._measurer.forget(each.run.uid)
         self._memory.standing.clear()
+        self._memory.live_at.clear()
         self._metrics.leading(shard, ours=True)
         self._queue.resume(self._candidate.within(shard))
 

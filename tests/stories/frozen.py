@@ -84,11 +84,13 @@ class Moment:
     @classmethod
     def of(cls, seed: int) -> "Moment":
         dice = random.Random(seed)
-        about = dice.choice(("", "/status", "/httproutes/", "/services/"))
+        about = ("", "/status", "/httproutes/", "/services/")[seed // 3 % 4]
+        # By the second status, the new version is recorded: an intent is about it.
+        write = {"": dice.randint(5, 12), "/status": dice.randint(2, 4), "/services/": 1}
         return cls(
             seed=seed,
             about=about,
-            write=dice.randint(4, 12) if not about else 1 if about == "/services/" else dice.randint(1, 2),
+            write=write.get(about, dice.randint(1, 2)),
             way=list(Way)[seed % 3],
             deed=dice.choice(list(Deed)),
             late_s=dice.random() * 0.02,
