@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.special import betaln, logsumexp, xlogy
 
 from analysis.betting import Bet, Stakes
-from analysis.boundaries import HARM, SAFE, growth_optimal, increments, requests_at_even_odds
+from analysis.boundaries import HARM, SAFE, growth_optimal, increments, rare, requests_at_even_odds
 from analysis.evidence import Counts, Pair
 from analysis.interval import NO_LIKELIHOOD, likelihood_added, ratio_interval
 from analysis.metric import Line
@@ -139,7 +139,7 @@ def test_no_design_on_the_line_expects_more_than_its_stake(
         expected = np.zeros(len(stakes.kappas))
         for x_c, x_s in itertools.product(range(n_c + 1), range(n_s + 1)):
             likely = stats.binom.pmf(x_c, n_c, p_c) * stats.binom.pmf(x_s, n_s, p_s)
-            expected += likely * np.exp(increments(stakes, line, pair(x_c, n_c, x_s, n_s), 0.03))
+            expected += likely * np.exp(rare(stakes.kappas, line, x_c, n_c, x_s, n_s, 0.03))
         assert np.all(expected <= 1 + 1e-12)
 
 

@@ -18,13 +18,14 @@ from scipy.special import logsumexp, xlog1py
 
 from analysis import Counts, Metric, Pair, Policy, Proportion, Reading, Status, begin, begin_step, fold
 from analysis.betting import Array, Stakes
-from analysis.boundaries import HARM, SAFE, growth_optimal, rare
+from analysis.boundaries import HARM, SAFE, frequent, growth_optimal, rare
 from analysis.metric import Line
 from analysis.updates import PRIOR_EVENTS, PRIOR_SHARE
 
 NONE, TOLERATE, UNACCEPTABLE = Line(), Line(1.05, 0.0002), Line(1.5, 0.0025)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
+Form = Callable[..., Array]
 Rates = Callable[[int, np.random.Generator], Array]
 
 
@@ -68,6 +69,7 @@ def run(
     runs: int = 4000,
     requests: int = 1500,
     reserve: float = 0.0,
+    form: Form = rare,
 ) -> Rollouts:
     """Canaries whose rate is on `truth`, at a real share that wanders about `share`."""
     rng = np.random.default_rng(seed)
@@ -85,7 +87,7 @@ def run(
             put = min(waiting, reserve / looks)
             logs, waiting = np.logaddexp(logs, math.log(put)), waiting - put
         counts = (count[:, None] for count in (x_c, n_c, x_s, n_s, seen[:, 0] / seen[:, 1]))
-        logs = logs + rare(stakes.kappas, line, *counts)
+        logs = logs + form(stakes.kappas, line, *counts)
         seen = seen + np.stack([x_s, n_s], axis=1)
         last = logsumexp(logs + stakes.log_weights, axis=1)
         if waiting > 0:
@@ -109,9 +111,10 @@ def test_the_simulated_arithmetic_is_that_of_the_folds() -> None:
 
 
 def at_most(crossed: Array, rate: float) -> None:
-    """No evidence, at the level of one in ten thousand, that the true rate exceeds `rate`."""
+    """The true rate is below `rate`: so says the upper bound of Clopper and Pearson at 95 %."""
     found = int(np.isfinite(crossed).sum())
-    assert stats.binomtest(found, len(crossed), rate, "greater").pvalue > 1e-4, f"{found} of {len(crossed)}"
+    bound = stats.binomtest(found, len(crossed)).proportion_ci(0.90, "exact").high
+    assert bound <= rate, f"{found} of {len(crossed)}: up to {bound:.2%}"
 
 
 @pytest.mark.parametrize(
@@ -140,6 +143,25 @@ def test_false_rollbacks_stay_below_alpha_at_every_look(
 )
 def test_false_promotions_stay_below_beta_on_the_unacceptable_line(rates: Rates) -> None:
     at_most(run(SAFE, UNACCEPTABLE, rates, UNACCEPTABLE, threshold=math.log(20)).crossed, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("stakes", "line", "rates", "truth"),
+    [
+        pytest.param(HARM, NONE, steady(0.2), NONE, id="harm, equal arms"),
+        pytest.param(HARM, NONE, shocked(0.1), NONE, id="harm, incidents that both arms share"),
+        pytest.param(HARM, TOLERATE, steady(0.2), TOLERATE, id="harm, on the tolerated line"),
+        pytest.param(SAFE, UNACCEPTABLE, steady(0.2), UNACCEPTABLE, id="safety, on the unacceptable line"),
+    ],
+)
+def test_frequent_events_keep_the_promises_too(stakes: Stakes, line: Line, rates: Rates, truth: Line) -> None:
+    found = run(stakes, line, rates, truth, threshold=math.log(20), runs=2000, looks=80, form=guarded)
+    at_most(found.crossed, 0.05)
+
+
+def guarded(kappas: Array, line: Line, *counts: Array) -> Array:
+    """The frequent form, where no guess of the stable rate is yet so low that it is not used."""
+    return frequent(kappas, line, *counts[:-1], np.maximum(counts[-1], 0.06))
 
 
 def test_the_late_reserve_costs_no_validity() -> None:

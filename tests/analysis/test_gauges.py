@@ -113,9 +113,17 @@ def test_a_scale_from_history_saves_the_learning() -> None:
 
 def test_the_scale_is_of_the_past_alone() -> None:
     """A scale that is drawn from the block it measures would void the guarantee."""
-    calm = after(ONE, [1.0, 1.02, 0.98, 1.0, 1.2])
-    wild = after(ONE, [1.0, 1.02, 0.98, 1.0, 9.0])
-    assert judged(ONE, calm).log_e_harm == pytest.approx(judged(ONE, wild).log_e_harm)
+    before = [1.0, 1.02, 0.98, 1.0]
+    deviation = (math.log(1.02) + 0.0) / 2
+    learns, knows = (
+        Policy(metrics=(Metric("memory", Mean("m", scale=scale)),), late_share=0.0)
+        for scale in (None, 3 * deviation)
+    )
+    (learned,) = after(learns, [*before, 1.15]).metrics["memory"].tests
+    (known,) = after(knows, [1.15]).metrics["memory"].tests
+    assert learned.harm is not None
+    assert known.harm is not None
+    assert learned.harm.logs == pytest.approx(known.harm.logs)
 
 
 @pytest.mark.parametrize("ratio", [0.8, 1.3])
