@@ -34,7 +34,10 @@ def test_every_recorded_case_is_answered_as_recorded_unless_it_is_listed_with_a_
     assert not wrong + better, "\n".join(wrong + better)
 
 
-def test_the_list_of_differences_names_only_recorded_cases_and_is_short():
+def test_of_what_clients_send_98_percent_is_answered_as_recorded():
+    """`KNOWN` holds exactly the cases that differ, as the test above sees to."""
     numbers = {case["n"] for case in cases()}
     assert set(KNOWN) <= numbers
-    assert len(KNOWN) <= 5
+    sent = numbers - {number for number, known in KNOWN.items() if not known["sent"]}
+    assert len(sent) >= 140
+    assert len(sent & set(KNOWN)) <= 0.02 * len(sent)

@@ -3,9 +3,9 @@
 import orjson
 from aiohttp import web
 
-from rollout.sandbox.apiserver import discovery, negotiation, openapi, paths
+from rollout.sandbox.apiserver import discovery, negotiation, openapi, openapi_v2, paths
 from rollout.sandbox.apiserver.core import Api
-from rollout.sandbox.apiserver.errors import method_not_allowed, path_not_found
+from rollout.sandbox.apiserver.errors import method_not_allowed, not_implemented, path_not_found
 from rollout.sandbox.apiserver.negotiation import Wanted
 from rollout.sandbox.apiserver.paths import Named
 from rollout.sandbox.apiserver.replies import plain, respond
@@ -75,11 +75,10 @@ class Handler:
                 return self._group(group)
             case ["apis", group, version]:
                 return self._resources(group, version)
-            case ["openapi", "v3"]:
-                body = openapi.encoded(openapi.index(self.api.registry))
-                return plain(200, body.decode())
-            case ["openapi", "v3", *rest]:
-                return self._openapi(rest)
+            case ["openapi", *rest]:
+                return self._openapi(rest, request.headers.get("Accept", ""))
+            case ["metrics"] | ["logs", *_] | ["debug", *_]:
+                raise not_implemented(path)
             case []:
                 return respond(
                     orjson.dumps({"paths": ["/api", "/apis", "/healthz", "/openapi/v3", "/version"]}),
@@ -108,7 +107,29 @@ class Handler:
             return plain(404, "404 page not found\n")
         return respond(orjson.dumps(discovery.resources(self.api.registry, group, version)), Wanted())
 
-    def _openapi(self, rest: list[str]) -> web.Response:
+    def _v2(self) -> bytes:
+        """The document of everything, kept until what is served changes."""
+        generation, held = self._documents.get(("", ""), (-1, None))
+        if held is None or generation != self.api.registry.generation:
+            held = openapi_v2.document(self.api.registry)
+            self._documents["", ""] = (self.api.registry.generation, held)
+        return held
+
+    def _openapi(self, parts: list[str], accept: str) -> web.Response:
+        match parts:
+            case ["v2"] if openapi_v2.MEDIA in accept:
+                return web.Response(body=self._v2(), content_type="application/octet-stream")
+            case ["v2"]:
+                raise not_implemented("/openapi/v2 but as protobuf; see /openapi/v3")
+            case ["v3"]:
+                body = openapi.encoded(openapi.index(self.api.registry))
+                return plain(200, body.decode())
+            case ["v3", *rest]:
+                return self._openapi_v3(rest)
+            case _:
+                return plain(404, "404 page not found\n")
+
+    def _openapi_v3(self, rest: list[str]) -> web.Response:
         if rest == ["version"]:
             return respond(
                 orjson.dumps({"openapi": "3.0.0", "info": {"title": "Kubernetes"}, "paths": {}}), Wanted()

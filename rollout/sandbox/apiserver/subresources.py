@@ -17,6 +17,17 @@ PATCHES = {
 }
 
 
+CREATED = {"", "eviction", "token", "binding"}
+"""What may be POSTed to, of all that a POST could be sent to."""
+
+
+def built(target: Target) -> None:
+    """Raise 501 where a POST goes to what this server does not build; such a request may have no body."""
+    sub = target.served.name.subresource(target.subresource)
+    if target.subresource not in CREATED and sub is not None and "create" in sub.verbs:
+        raise not_implemented(f"{target.served.plural}/{target.subresource}")
+
+
 def allowed(target: Target, verb: str) -> None:
     """Raise 404 where the subresource does not exist and 405 where it does not know the verb."""
     if not target.subresource:

@@ -169,6 +169,7 @@ class Verb:
         if not self.target.subresource:
             self._known("create")
         self.api.authorize(self.caller, "create", self.target)
+        subresources.built(self.target)
         body, raw = await self._body()
         write = self._write(raw, "CreateOptions")
         with self.api.lock, warned(write):

@@ -184,3 +184,25 @@ def test_what_is_not_built_is_refused_with_501(cluster, kubectl, namespace):
     }
     said(kubectl("create", "-f", "-", text=json.dumps(pod)))
     assert "does not implement pods/log" in kubectl("logs", "p").stderr
+
+
+def listed(*bodies):
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": bodies})
+
+
+def test_a_list_is_applied_and_its_items_are_validated(kubectl, namespace):
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "listed"}, "data": {"k": "v"}}
+    custom = {
+        "apiVersion": "example.com/v1",
+        "kind": "Widget",
+        "metadata": {"name": "listed", "namespace": namespace},
+        "spec": {"size": 1},
+    }
+    said(kubectl("apply", "-f", "-", text=listed(settings, custom)))
+    assert said(kubectl("apply", "-f", "-", text=listed(settings, custom))).count("unchanged") == 2
+    for wrong, field in (({**settings, "dta": {}}, "dta"), ({**custom, "spec": {"sise": 1}}, "sise")):
+        refused = kubectl("apply", "-f", "-", text=listed(wrong))
+        assert refused.returncode == 1
+        assert (
+            f'unknown field "{field}"' in refused.stderr or f'unknown field "spec.{field}"' in refused.stderr
+        )
