@@ -1,44 +1,28 @@
-"""A Prometheus at the border: counters of a scripted world, answered as Prometheus answers instant queries.
+"""A small Prometheus: counters of the pods that are there, answered as Prometheus answers instant queries.
 
 It knows range selectors (`name{label="value"}[60000ms]`) and `count(...)`, which is all that the operator
-asks. What it does for one namespace may be scripted, so that stories can share it.
+asks. Below every path lies the same, so that one of them can fail alone.
 """
 
-import asyncio
 import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from aiohttp import web
 
 Labels = dict[str, str]
 Sample = tuple[float, float]
+Counter = Callable[[float], float]
 
 _QUERY = re.compile(
     r"(?P<name>[a-zA-Z_:][\w:]*)?\s*(?:\{(?P<matchers>.*)\})?(?:\[(?P<span>\d+)ms\])?", re.DOTALL
 )
 _COUNT = re.compile(r"count(?: by \((?P<by>\w+)\))?\s*\((?P<of>.*)\)", re.DOTALL)
 _MATCHER = re.compile(r'(?P<label>\w+)(?P<op>=~|!~|!=|=)"(?P<value>(?:[^"\\]|\\.)*)"')
-_NAMESPACE = re.compile(r'namespace="([^"]+)"')
-EDGES = (0.1, 0.3, math.inf)
 SCRAPE_S = 1
 LOOKBACK_MS = 300_000
-
-
-class Mode(StrEnum):
-    """What it does instead of answering well."""
-
-    DOWN = "down"  # the connection is cut
-    FAILING = "failing"  # 503
-    SLOW = "slow"  # no answer for longer than anybody waits
-    NAN = "NaN"  # samples that are no numbers
-    EMPTY = "empty"  # no series
-    PARTIAL = "partial"  # an answer with warnings
-    REFUSING = "refusing"  # 400 bad_data
-    SEVERAL = "several"  # each series twice, by different instances
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +34,40 @@ class Target:
     namespace: str
     pod: str
     began: float
-    rate: float = 500.0
-    errors: float = 0.01
+    rate: float
+    errors: float
+
+    def series(self) -> Iterable[tuple[Labels, Counter]]:
+        """All series; a counter is a function of time, so that two answers never disagree."""
+        labels = {"namespace": self.namespace, "pod": self.pod, "job": "shop", "instance": self.pod}
+        yield {**labels, "__name__": "up"}, lambda _: 1.0
+        yield {**labels, "__name__": "process_start_time_seconds"}, lambda _: self.began
+        yield {**labels, "__name__": "http_requests_total", "code": "200"}, self._counter(1 - self.errors)
+        yield {**labels, "__name__": "http_requests_total", "code": "500"}, self._counter(self.errors)
+
+    def _counter(self, share: float) -> Counter:
+        return lambda time: float(math.floor(share * self.rate * (time - self.began)))
 
 
 Targets = Callable[[], Awaitable[Iterable[Target]]]
 
 
-class FakePrometheus:
-    """The server; `modes` says what it does for a namespace, and '' for all others."""
+class Prometheus:
+    """The server; what lies below a path in `down` gives no answers."""
 
     def __init__(self, targets: Targets) -> None:
         self._targets = targets
-        self.modes: dict[str, Mode] = {}
-        self.asked: list[str] = []
-        """Queries, as they came."""
+        self.down: set[str] = set()
         self.url = ""
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str = "127.0.0.1") -> None:
         """Serve at any free port; `url` says which."""
         app = web.Application()
-        app.router.add_post("/api/v1/query", self._answer)
-        app.router.add_get("/api/v1/query", self._answer)
+        app.router.add_route("*", "/{below:.*}api/v1/query", self._answer)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, 0)
-        await site.start()
+        await web.TCPSite(self._runner, host, 0).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
@@ -86,45 +77,29 @@ class FakePrometheus:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         given = {**request.query, **await request.post()}
+        if request.match_info["below"].strip("/") in self.down:
+            assert request.transport is not None
+            request.transport.abort()
+            raise web.HTTPServiceUnavailable
         query, at = str(given.get("query", "")), float(str(given.get("time", "nan")))
-        self.asked.append(query)
-        found = _NAMESPACE.search(query)
-        mode = self.modes.get(found[1] if found else "", self.modes.get(""))
-        match mode:
-            case Mode.DOWN:
-                assert request.transport is not None
-                request.transport.abort()
-                raise web.HTTPServiceUnavailable
-            case Mode.FAILING:
-                return _error(503, "unavailable", "the head is not ready")
-            case Mode.SLOW:
-                await asyncio.sleep(60)
-            case Mode.REFUSING:
-                return _error(400, "bad_data", 'invalid parameter "query": 1:1: parse error: unexpected end')
         try:
-            data = evaluate(query, at, [one for one in await self._targets() if mode is not Mode.EMPTY], mode)
+            data = evaluate(query, at, await self._targets())
         except (ValueError, re.error) as error:
-            return _error(400, "bad_data", str(error))
-        warnings = {"warnings": ["one of two stores did not answer"]} if mode is Mode.PARTIAL else {}
-        return web.json_response({"status": "success", "data": data, **warnings})
+            body = {"status": "error", "errorType": "bad_data", "error": str(error)}
+            return web.Response(status=400, text=json.dumps(body), content_type="application/json")
+        return web.json_response({"status": "success", "data": data})
 
 
-def _error(status: int, kind: str, message: str) -> web.Response:
-    body = {"status": "error", "errorType": kind, "error": message}
-    return web.Response(status=status, text=json.dumps(body), content_type="application/json")
-
-
-def evaluate(query: str, at: float, targets: Iterable[Target], mode: Mode | None = None) -> dict[str, object]:
+def evaluate(query: str, at: float, targets: Iterable[Target]) -> dict[str, object]:
     """The `data` of an answer. Raises ValueError for what it does not know."""
-    counted = _COUNT.fullmatch(query)
-    if counted:
-        return _vector(_select(counted["of"], at, targets, mode), counted["by"], at)
+    if counted := _COUNT.fullmatch(query):
+        return _vector(_select(counted["of"], at, targets), counted["by"], at)
     found = _QUERY.fullmatch(query)
     if found is None or found["span"] is None:
         raise ValueError(f"1:1: parse error: {query!r}")
     result = [
-        {"metric": labels, "values": [[time, _text(value)] for time, value in samples]}
-        for labels, samples in _select(query, at, targets, mode)
+        {"metric": labels, "values": [[time, f"{value:.17g}"] for time, value in samples]}
+        for labels, samples in _select(query, at, targets)
     ]
     return {"resultType": "matrix", "result": result}
 
@@ -132,14 +107,13 @@ def evaluate(query: str, at: float, targets: Iterable[Target], mode: Mode | None
 def _vector(series: list[tuple[Labels, list[Sample]]], by: str | None, at: float) -> dict[str, object]:
     groups: dict[str, int] = {}
     for labels, _ in series:
-        groups[labels.get(by, "") if by else ""] = groups.get(labels.get(by, "") if by else "", 0) + 1
+        key = labels.get(by, "") if by else ""
+        groups[key] = groups.get(key, 0) + 1
     result = [{"metric": {by: key} if by else {}, "value": [at, str(count)]} for key, count in groups.items()]
     return {"resultType": "vector", "result": result}
 
 
-def _select(
-    query: str, at: float, targets: Iterable[Target], mode: Mode | None
-) -> list[tuple[Labels, list[Sample]]]:
+def _select(query: str, at: float, targets: Iterable[Target]) -> list[tuple[Labels, list[Sample]]]:
     """Series that match, each with its samples in `(at - span, at]`; those without one are left out."""
     found = _QUERY.fullmatch(query.strip())
     if found is None or not (found["name"] or found["matchers"]):
@@ -152,34 +126,10 @@ def _select(
     for target in targets:
         first = max(math.floor(at - span) + 1, math.ceil(target.began) + SCRAPE_S)
         times = [float(time) for time in range(first, math.floor(at) + 1, SCRAPE_S)]
-        for labels, value in _series(target, mode):
+        for labels, value in target.series():
             if times and all(_matches(labels, *matcher) for matcher in matchers):
                 selected.append((labels, [(time, value(time)) for time in times]))
     return selected
-
-
-def _series(target: Target, mode: Mode | None) -> Iterable[tuple[Labels, Callable[[float], float]]]:
-    """All series of one target; a counter is a function of time, so that two answers never disagree."""
-    where = {"namespace": target.namespace, "pod": target.pod, "job": "shop"}
-    instances = ("a", "b") if mode is Mode.SEVERAL else ("a",)
-
-    def counter(share: float) -> Callable[[float], float]:
-        if mode is Mode.NAN:
-            return lambda _: math.nan
-        return lambda time: float(math.floor(share * target.rate * (time - target.began)))
-
-    def constant(value: float) -> Callable[[float], float]:
-        return lambda _: value
-
-    for instance in instances:
-        labels = {**where, "instance": instance}
-        yield {**labels, "__name__": "up"}, constant(1.0)
-        yield {**labels, "__name__": "process_start_time_seconds"}, constant(target.began)
-        yield {**labels, "__name__": "http_requests_total", "code": "200"}, counter(1 - target.errors)
-        yield {**labels, "__name__": "http_requests_total", "code": "500"}, counter(target.errors)
-        for edge, share in zip(EDGES, (0.9, 0.99, 1.0), strict=True):
-            le = "+Inf" if math.isinf(edge) else f"{edge:g}"
-            yield {**labels, "__name__": "http_request_duration_seconds_bucket", "le": le}, counter(share)
 
 
 def _matchers(text: str) -> list[tuple[str, str, str]]:
@@ -191,16 +141,5 @@ def _matchers(text: str) -> list[tuple[str, str, str]]:
 
 def _matches(labels: Labels, label: str, op: str, value: str) -> bool:
     has = labels.get(label, "")
-    match op:
-        case "=":
-            return has == value
-        case "!=":
-            return has != value
-        case "=~":
-            return re.fullmatch(value, has) is not None
-        case _:
-            return re.fullmatch(value, has) is None
-
-
-def _text(value: float) -> str:
-    return "NaN" if math.isnan(value) else f"{value:g}" if value < 1e6 else f"{value:.0f}"
+    equal = has == value if op in {"=", "!="} else re.fullmatch(value, has) is not None
+    return equal is not op.startswith("!")

@@ -21,7 +21,7 @@ from conformance.installing import Ledger, account, define, gateway_definitions,
 from conformance.manifests import BAD, version
 from conformance.needs import Found, Need, Unfit
 from conformance.operators import Crew, Ended
-from conformance.prometheus import FakePrometheus, Target
+from conformance.prometheus import Prometheus, Target
 from conformance.shop import Given, Shop
 from conformance.stories import STORIES
 from conformance.telling import Outcome, Stage, Story, tell
@@ -149,7 +149,7 @@ class Run:
         async with AsyncExitStack() as stack:
             made = await define(ledger, [*await printed("crds"), *gateway_definitions()])
             self.console.print(f"Installed: {', '.join(made) or 'no definitions, all were there'}")
-            prometheus = FakePrometheus(partial(_targets, shops))
+            prometheus = Prometheus(partial(_targets, shops))
             await prometheus.start("0.0.0.0" if self.given.address else "127.0.0.1")  # noqa: S104 -- asked for
             stack.push_async_callback(prometheus.stop)
             crew = await self._crew(ledger, found, folder, prometheus, stack)
@@ -171,7 +171,7 @@ class Run:
         ledger: Ledger,
         found: Found,
         folder: Path,
-        prometheus: FakePrometheus,
+        prometheus: Prometheus,
         stack: AsyncExitStack,
     ) -> Crew | None:
         """The operator under test, where it is ours."""

@@ -90,9 +90,11 @@ class Shop:
         await self.apply(*self.surroundings(), *more, self.rollout(version, **words))
         await self.phase("Healthy")
 
-    async def judged(self, version: str = "v1", **words: Any) -> None:
-        """The same with background analysis."""
-        await self.healthy(version, manifests.errors(self.given.prometheus), canary=manifests.JUDGED, **words)
+    async def judged(self, version: str = "v1", *, apart: bool = False, **words: Any) -> None:
+        """The same with background analysis; with metrics that can fail for it alone where it is `apart`."""
+        below = f"/{self.namespace}" if apart else ""
+        errors = manifests.errors(self.given.prometheus + below)
+        await self.healthy(version, errors, canary=manifests.JUDGED, **words)
 
     async def release(self, version: str) -> None:
         """A new version."""

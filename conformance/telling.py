@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from conformance.installing import Ledger
 from conformance.needs import Found, Need
 from conformance.operators import Crew
-from conformance.prometheus import FakePrometheus
+from conformance.prometheus import Prometheus
 from conformance.shop import Given, Shop, opened
 
 STORY_S = 300.0
@@ -23,7 +23,7 @@ class Stage:
     given: Given
     ledger: Ledger
     found: Found
-    prometheus: FakePrometheus
+    prometheus: Prometheus
     crew: Crew | None
     shops: dict[str, Shop] = field(default_factory=dict)
     """Those that are open, by namespace."""

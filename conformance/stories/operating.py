@@ -7,7 +7,6 @@ from conformance import api
 from conformance.api import Api
 from conformance.manifests import IN_STEPS
 from conformance.needs import Need
-from conformance.prometheus import Mode
 from conformance.telling import Stage, story
 
 AFTER_A_KILL_S, WHEN_TOLD_S = 25.0, 5.0
@@ -40,8 +39,8 @@ async def handed_over(stage: Stage) -> None:
     first, second = crew.members[-1], await crew.start()
     await crew.watching(second)
     async with stage.shop() as judged, stage.shop() as paused:
-        stage.prometheus.modes[judged.namespace] = Mode.DOWN
-        await asyncio.gather(judged.judged(steps=IN_STEPS), paused.at_a_pause())
+        stage.prometheus.down.add(judged.namespace)
+        await asyncio.gather(judged.judged(steps=IN_STEPS, apart=True), paused.at_a_pause())
         await judged.release("v2")
         await judged.weighs(25)
         await first.end(signal.SIGKILL)
@@ -52,7 +51,7 @@ async def handed_over(stage: Stage) -> None:
         await crew.watching(third)
         await second.end(signal.SIGTERM)
         await crew.leads(third, WHEN_TOLD_S)
-        del stage.prometheus.modes[judged.namespace]
+        stage.prometheus.down.remove(judged.namespace)
         await asyncio.gather(judged.serving("v2"), paused.serving("v2"))
         assert judged.weights() == [0, 25, 50, 100, 0], judged.weights()
         assert paused.weights() == [0, 50, 100, 0], paused.weights()

@@ -5,7 +5,6 @@ import asyncio
 from conformance import api
 from conformance.manifests import CANARY, HASH, IN_STEPS, NAME, STABLE
 from conformance.needs import Need
-from conformance.prometheus import Mode
 from conformance.shop import Shop
 from conformance.standins import Act
 from conformance.telling import Stage, story
@@ -68,14 +67,14 @@ async def pods_that_the_server_refuses(stage: Stage) -> None:
 async def metric_outage_holds(stage: Stage) -> None:
     """Without metrics nothing is promoted and nothing goes back"""
     async with stage.shop() as shop:
-        await shop.judged(steps=IN_STEPS)
-        stage.prometheus.modes[shop.namespace] = Mode.DOWN
+        await shop.judged(steps=IN_STEPS, apart=True)
+        stage.prometheus.down.add(shop.namespace)
         await shop.release("v2")
         await shop.weighs(25)
         await shop.holds("AnalysisBlind")
         await asyncio.sleep(5)
         assert (shop.weight, shop.status["verdict"]) == (25, "Undecided"), shop.sight()
-        del stage.prometheus.modes[shop.namespace]
+        stage.prometheus.down.remove(shop.namespace)
         await shop.over("AnalysisBlind")
         await shop.serving("v2")
 
