@@ -4,12 +4,14 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from rollout import execute
 from rollout.plan import announcements, drift, intents, leaving
 from rollout.settings import PREFIX, Settings
 from rollout.telemetry import Metrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 ANNOUNCED = "".join(Path(each.__file__).read_text() for each in (announcements, drift, leaving))
+RECORDED = "".join(path.read_text() for path in Path(execute.__file__).parent.glob("*.py"))
 
 
 def first_cells(after: str, before: str) -> set[str]:
@@ -33,4 +35,5 @@ def test_every_event_of_a_rollout_is_listed_and_no_other() -> None:
     reasons = set(re.findall(r'"((?:[A-Z][a-z]+){2,})"', ANNOUNCED))
     reasons |= set(intents._EVENTS.values())
     reasons |= {"Promoting", "AnalysisBlindOver", "InvalidSpecOver", "FieldsPruned"}
+    reasons |= set(re.findall(r'"(StatusReduced|StatusRefused|CRDOutdated)"', RECORDED))
     assert first_cells("### Rollout", "### GitSource") == reasons
