@@ -18,13 +18,13 @@ import numpy as np
 
 from analysis.betting import Array
 from analysis.evidence import Counts, Pair, to_datetime
+from analysis.harm import log_e_harm
 from analysis.histogram import Buckets
 from analysis.history import PodHistory, gauge_tau, overdispersion, pod_tau
 from analysis.metric import Dispersion, Histogram, Mean, Metric, Role
 from analysis.policy import MAX_PHI, Policy
 from analysis.reading import Reading, Status
 from analysis.sequential import begin, fold
-from analysis.verdict import log_e_harm
 
 WINDOWS: Final = 200
 

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
-import numpy as np
-
-from analysis.blocks import mean_interval
-from analysis.evidence import Counts, Pair, to_datetime
-from analysis.interval import limit_interval, ratio_interval
-from analysis.metric import Against, Direction, Histogram, Margin, Mean, Metric, Rate, Role
+from analysis.evidence import Pair, to_datetime
+from analysis.harm import blamed_by, harm_of, harms, log_mean, p99_of
+from analysis.metric import Margin, Metric, Role
 from analysis.policy import Policy
 from analysis.reading import Status
 from analysis.routing import RouteVerdict
-from analysis.shapes import SHAPES, quantile
-from analysis.state import Checkpoint, MetricState, ShapeTest, Test
-from analysis.updates import facing, stakes_of
-
-CONFIDENCE = 0.95  # of the interval that is shown
+from analysis.state import Checkpoint, MetricState, Test
+from analysis.updates import stakes_of
+from analysis.wording import described, interval_of, percentiles, ratio_of
 
 
 class Outcome(StrEnum):
@@ -111,12 +105,12 @@ def judge(
     worse: each active guardrail and success metric has a fresh safe e-value of at least 1 / beta, is being
     read now, and the step is `min_duration` old.
     """
-    harms, weights = _harms(policy, checkpoint), policy.weights
-    combined = _log_mean(weights, harms)
+    logs, weights = harms(policy, checkpoint), policy.weights
+    combined = log_mean(weights, logs)
     worse = combined >= -math.log(policy.alpha)
-    blamed = _blamed(weights, harms, policy.alpha) if worse else ()
+    blamed = blamed_by(weights, logs, policy.alpha) if worse else ()
     metrics = tuple(
-        _metric_verdict(policy, m, checkpoint, at, harms[m.name], m.name in blamed) for m in policy.metrics
+        _metric_verdict(policy, m, checkpoint, at, logs[m.name], m.name in blamed) for m in policy.metrics
     )
     gates = [
         verdict for verdict in metrics if verdict.role.gates and (active is None or verdict.name in active)
@@ -126,15 +120,6 @@ def judge(
     if route is not None and route.misrouted and outcome.severity < Outcome.MISROUTED.severity:
         outcome, reason = Outcome.MISROUTED, route.reason
     return Judgement(outcome, reason, blamed, metrics, combined, route)
-
-
-def log_e_harm(policy: Policy, checkpoint: Checkpoint) -> float:
-    """Logarithm of the e-value that a rollback is decided by: the weighted mean of the metrics'."""
-    return _log_mean(policy.weights, _harms(policy, checkpoint))
-
-
-def _harms(policy: Policy, checkpoint: Checkpoint) -> Mapping[str, float]:
-    return {m.name: _log_e_harm(policy, m, checkpoint.metrics[m.name]) for m in policy.metrics}
 
 
 def _route(policy: Policy, checkpoint: Checkpoint) -> RouteVerdict | None:
@@ -168,100 +153,15 @@ def _too_young(checkpoint: Checkpoint, at: datetime, min_duration: timedelta) ->
     return f"not worse so far; the step is {_seconds(age)} old of at least {_seconds(min_duration)}"
 
 
-def _log_e_harm(policy: Policy, metric: Metric, state: MetricState) -> float:
-    """Mean over the metric's tests. Below `min_events` a test may speak for a canary but not against it.
-
-    Where pods differ, half of the metric's alpha was given for that their difference is beyond what the line
-    was raised by: half of the e-value is left.
-    """
-    if state.shape is not None:
-        return _log_e_shape(policy, metric, state, state.shape)
-    logs = []
-    for test in state.tests:
-        log_e = _harm(metric, test)
-        enough = isinstance(metric.kind, Mean) or _bad(metric, test) >= policy.min_events
-        logs.append(log_e if enough else min(log_e, 0.0))
-    left = 0.5 if metric.dispersion.tau > 0 else 1.0
-    return _log_mean(dict.fromkeys(range(len(logs)), left / len(logs)), dict(enumerate(logs)))
-
-
-def _bad(metric: Metric, test: Test) -> float:
-    return facing(metric, test.counted).canary.bad
-
-
-def _harm(metric: Metric, test: Test) -> float:
-    return -math.inf if test.harm is None else test.harm.log_e(stakes_of(metric)[0])
-
-
-def _log_e_shape(policy: Policy, metric: Metric, state: MetricState, shape: ShapeTest) -> float:
-    """Of a histogram's shape; it speaks against a canary that is slower by more than is tolerated."""
-    log_e = shape.bet.log_e(SHAPES)
-    enough = sum(shape.counted.canary) >= policy.min_events
-    return log_e if enough and _much_slower(metric, state, shape) else min(log_e, 0.0)
-
-
-def _much_slower(metric: Metric, state: MetricState, shape: ShapeTest) -> bool:
-    assert isinstance(metric.kind, Histogram)
-    if metric.kind.shift:
-        return True
-    p99 = _p99(shape)
-    if p99 is not None:
-        slow, fast = p99 if metric.direction is Direction.INCREASE else (p99[1], p99[0])
-        if slow > (1 + metric.acceptable.relative) * fast:
-            return True
-    sides = [facing(metric, pair) for test in state.tests for pair in (test.counted, test.in_step)]
-    return any(
-        (side.canary.rate or 0.0) > metric.harm_line.at(side.stable.rate or 0.0)
-        for side in sides
-        if side.stable.total
-    )
-
-
-def _p99(shape: ShapeTest | None) -> tuple[float, float] | None:
-    if shape is None or len(shape.counted.edges) < 2:
-        return None
-    edges = shape.counted.edges
-    canary, stable = (
-        quantile(edges, np.array(arm), 0.99) for arm in (shape.counted.canary, shape.counted.stable)
-    )
-    return None if canary is None or stable is None else (canary, stable)
-
-
-def _log_mean(weights: Mapping[Any, float], logs: Mapping[Any, float]) -> float:
-    terms = [math.log(weight) + logs[key] for key, weight in weights.items() if weight > 0]
-    if not terms:
-        return -math.inf
-    top = max(terms)
-    return top + math.log(sum(math.exp(term - top) for term in terms)) if top > -math.inf else top
-
-
-def _blamed(weights: Mapping[str, float], logs: Mapping[str, float], alpha: float) -> tuple[str, ...]:
-    """Closed testing of the weighted mean: names that hold with family-wise error alpha.
-
-    Metric i is blamed iff v_i (E_i - 1/alpha) + sum over the others of min(0, v_j (E_j - 1/alpha)) >= 0: the
-    intersection of i with any set of others rejects.
-    """
-    excess = {
-        name: weight * math.expm1(min(logs[name] + math.log(alpha), 600.0))
-        for name, weight in weights.items()
-    }
-    owed = sum(min(0.0, value) for value in excess.values())
-    return tuple(
-        name
-        for name, value in excess.items()
-        if weights[name] > 0 and value >= 0 and value + owed - min(0.0, value) >= 0
-    )
-
-
 def _metric_verdict(
     policy: Policy, metric: Metric, checkpoint: Checkpoint, at: datetime, log_harm: float, blamed: bool
 ) -> MetricVerdict:
     state = checkpoint.metrics[metric.name]
     safes = [test.safe.log_e(stakes_of(metric)[1]) for test in state.tests]
     log_safe = min(safes)
-    place = max(range(len(safes)), key=lambda i: (_harm(metric, state.tests[i]), -safes[i]))
+    place = max(range(len(safes)), key=lambda i: (harm_of(metric, state.tests[i]), -safes[i]))
     test = state.tests[place]
-    low, high = _interval(metric, state, test)
+    low, high = interval_of(metric, state, test)
     weight = policy.weights[metric.name] or 1.0
     worse = blamed or (metric.role is Role.WARN and log_harm >= -math.log(policy.alpha))
     outcome, reason = _metric_outcome(policy, metric, state, at, log_safe, worse, test, (low, high))
@@ -272,7 +172,7 @@ def _metric_verdict(
         reason=f"{metric.name}: {reason}",
         counted=test.counted,
         in_step=test.in_step,
-        estimate=_ratio(metric, test.counted),
+        estimate=ratio_of(metric, test.counted),
         low=low,
         high=high,
         tolerate=metric.acceptable,
@@ -284,7 +184,7 @@ def _metric_verdict(
         looks=state.looks,
         edge=metric.edges[place],
         note=state.note,
-        p99=_p99(state.shape),
+        p99=p99_of(state.shape),
     )
 
 
@@ -298,7 +198,7 @@ def _metric_outcome(
     test: Test,
     interval: tuple[float, float],
 ) -> tuple[Outcome, str]:
-    seen = _described(metric, test, interval) + _percentiles(state)
+    seen = described(metric, test, interval) + percentiles(state)
     because = f" ({state.cause})" if state.cause else ""
     if worse:
         return Outcome.WORSE, f"{seen}: worse than tolerated"
@@ -322,61 +222,8 @@ def _stale_after(policy: Policy, state: MetricState) -> timedelta:
     return max(policy.stale_after, timedelta(milliseconds=6 * (state.interval or 0)))
 
 
-def _described(metric: Metric, test: Test, interval: tuple[float, float]) -> str:
-    pair = test.counted
-    low, high = interval
-    ratio = f"ratio {low:.2g} to {high:.2g}" if math.isfinite(high) else f"ratio at least {low:.2g}"
-    shown = f", {ratio}" if low > 0 or math.isfinite(high) else ""
-    return f"canary {_counts(metric, pair.canary)}, {_reference(metric, pair)}{shown}"
-
-
-def _percentiles(state: MetricState) -> str:
-    p99 = _p99(state.shape)
-    return "" if p99 is None else f", p99 {p99[0]:.3g} against {p99[1]:.3g}"
-
-
-def _reference(metric: Metric, pair: Pair) -> str:
-    if metric.against is Against.STABLE:
-        return f"stable {_counts(metric, pair.stable)}"
-    limit = metric.acceptable.absolute
-    return f"limit {limit:.3g} an hour" if isinstance(metric.kind, Rate) else f"limit {100 * limit:.3g} %"
-
-
-def _counts(metric: Metric, counts: Counts) -> str:
-    if counts.rate is None:
-        return "nothing counted"
-    if isinstance(metric.kind, Mean):
-        return f"{counts.rate:.4g} (mean of {counts.total:,.0f})"
-    if isinstance(metric.kind, Rate):
-        return f"{counts.bad:,.0f} in {counts.total:,.2f} pod-hours"
-    return f"{100 * counts.rate:.2g} % ({counts.bad:,.0f} of {counts.total:,.0f})"
-
-
 def _seconds(span: timedelta) -> str:
     return f"{max(span, timedelta(0)) // timedelta(seconds=1)} s"
-
-
-def _interval(metric: Metric, state: MetricState, test: Test) -> tuple[float, float]:
-    level, phi = 1 - CONFIDENCE, metric.dispersion.phi
-    if state.blocks is not None:
-        blocks = state.blocks
-        ends = mean_interval(blocks.number, blocks.total, blocks.squares, level, phi)
-        low, high = (math.exp(end) for end in ends)
-        return (low, high) if metric.direction is Direction.INCREASE else (1 / high, 1 / low)
-    if metric.against is Against.STABLE:
-        return ratio_interval(test.likelihood, test.counted.canary.bad, level, phi)
-    line = metric.harm_line
-    return limit_interval(
-        facing(metric, test.counted).canary, line.delta, share=line.share, level=level, phi=phi
-    )
-
-
-def _ratio(metric: Metric, pair: Pair) -> float | None:
-    if metric.against is Against.LIMIT:
-        rate = facing(metric, pair).canary.rate
-        return None if rate is None else rate / metric.harm_line.delta
-    canary, stable = pair.canary.rate, pair.stable.rate
-    return canary / stable if canary is not None and stable else None
 
 
 def _progress(log_e: float, level: float) -> float:

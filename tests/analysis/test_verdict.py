@@ -31,7 +31,7 @@ from analysis import (
     fold,
     judge,
 )
-from analysis.verdict import _blamed, _log_mean
+from analysis.harm import blamed_by, log_mean
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 KIND = Proportion("bad", "total")
@@ -243,12 +243,12 @@ def test_blame_is_the_closed_test_of_the_weighted_mean(
             for others in itertools.combinations([o for o in weights if o != name], size)
         )
     )
-    assert _blamed(weights, logs, alpha) == blamed
+    assert blamed_by(weights, logs, alpha) == blamed
 
 
 def test_a_mean_over_enormous_evidence_does_not_overflow() -> None:
-    assert _log_mean({"a": 0.5, "b": 0.5}, {"a": 5000.0, "b": -5000.0}) == pytest.approx(5000 - math.log(2))
-    assert _blamed({"a": 0.5, "b": 0.5}, {"a": 5000.0, "b": -5000.0}, 0.01) == ("a",)
+    assert log_mean({"a": 0.5, "b": 0.5}, {"a": 5000.0, "b": -5000.0}) == pytest.approx(5000 - math.log(2))
+    assert blamed_by({"a": 0.5, "b": 0.5}, {"a": 5000.0, "b": -5000.0}, 0.01) == ("a",)
 
 
 def test_a_metric_verdict_says_what_was_counted_and_how_far_it_got() -> None:
