@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from truth import Process, Target
 
 from analysis.evidence import (
+    START_MOVED_S,
     Counts,
     NotACounterError,
     Pair,
@@ -215,10 +216,16 @@ def test_times_are_whole_milliseconds_in_any_zone() -> None:
 HORIZON, REACH = 60_000, -30_000
 
 
+def apart(moments: set[int]) -> bool:
+    """Whether processes that begin then can be told apart: a start that moves by less is a rounding."""
+    return all(later - at > START_MOVED_S * 1000 for at, later in itertools.pairwise(sorted(moments)))
+
+
 @st.composite
 def targets(draw: st.DrawFn) -> Target:
     """A target with up to four processes; scrapes every second with some that fail."""
-    bounds = sorted(draw(st.sets(st.integers(REACH * 2, HORIZON), min_size=2, max_size=5)))
+    moments = st.sets(st.integers(REACH * 2, HORIZON), min_size=2, max_size=5)
+    bounds = sorted(draw(moments.filter(apart)))
     processes = []
     for start, end in itertools.pairwise(bounds):
         events = draw(
