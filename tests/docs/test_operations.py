@@ -4,14 +4,14 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from rollout import execute
+from rollout.execute import executor
 from rollout.plan import announcements, drift, intents, leaving
 from rollout.settings import PREFIX, Settings
 from rollout.telemetry import Metrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 ANNOUNCED = "".join(Path(each.__file__).read_text() for each in (announcements, drift, leaving))
-RECORDED = "".join(path.read_text() for path in Path(execute.__file__).parent.glob("*.py"))
+RECORDED = "".join(path.read_text() for path in Path(executor.__file__).parent.glob("*.py"))
 
 
 def first_cells(after: str, before: str) -> set[str]:
