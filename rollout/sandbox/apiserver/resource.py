@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 def copied(value: T) -> T:
     """A deep copy of a JSON value."""
-    found: T = marshal.loads(marshal.dumps(value))  # noqa: S302 -- our own bytes, and three times as fast as a walk
+    json_value: Any = value
+    found: T = marshal.loads(marshal.dumps(json_value))  # noqa: S302 -- our own bytes; thrice as fast as a walk
     return found
 
 
