@@ -143,6 +143,12 @@ class Scrapes:
         default_factory=dict
     )  # by process
     pods: Mapping[str, int] = field(default_factory=dict)  # process start by pod name
+    warm_up: int = 0  # what a process does in its first milliseconds does not count
+
+    def warm_since(self, labels: Labels, cut: int, until: int) -> int:
+        """From where on events in `(cut, until]` count: the cut, or when the process was warm."""
+        started = self._start(labels, until) if self.warm_up else None
+        return cut if started is None else max(cut, started + self.warm_up)
 
     def counted_from_zero(self, labels: Labels, first: int) -> bool:
         """Whether all that a series without an earlier sample counted happened since we look.
@@ -175,6 +181,7 @@ def scrapes(
     up: Iterable[Series] = (),
     starts: Iterable[Series] = (),
     pods: Mapping[str, int] | None = None,
+    warm_up: int = 0,
     reach: int,
     began: int,
 ) -> Scrapes:
@@ -191,6 +198,7 @@ def scrapes(
         instants=instants,
         starts={process_of(one.labels): tuple(sorted(one.samples)) for one in starts},
         pods=pods or {},
+        warm_up=warm_up,
     )
 
 
@@ -227,7 +235,8 @@ def count_histogram(parts: Sequence[Series], cut: int, until: int, seen: Scrapes
     """
     drops = {at for one in parts for (_, old), (at, new) in pairwise(one.samples) if new < old}
     restarts = tuple(sorted(drops.union(*(seen.restarts(one.labels) for one in parts))))
-    return tuple(_increase(one, cut, until, seen, restarts) for one in parts)
+    since = max((seen.warm_since(one.labels, cut, until) for one in parts), default=cut)
+    return tuple(_increase(one, since, until, seen, restarts) for one in parts)
 
 
 def _increase(one: Series, cut: int, until: int, seen: Scrapes, restarts: Sequence[int]) -> Increase:

@@ -43,7 +43,7 @@ def pod_histories(
     """
     clean = tidied(metric, watched(stable) if isinstance(metric.kind, Up) else stable)
     samples = Samples(clean, ArmSamples({}), instants[0])
-    seen = seen_scrapes(samples, tuple(clean.every), context)
+    seen = seen_scrapes(metric, samples, tuple(clean.every), context)
     return tuple(
         _pod_history(metric, pod, arm, [to_ms(at) for at in instants], seen)
         for pod, arm in sorted(_by_pod(clean).items())

@@ -173,7 +173,8 @@ class Metric:
     `tolerate` is surely acceptable (no rollback at or below it), `unacceptable` surely not (no promotion at
     or beyond it); None takes the default of the kind. `weight` is the share of alpha among the metrics that
     may roll back; None takes the default: half for the first, the rest in equal parts. `against` a limit the
-    margins' absolute parts are the limits, and must be given; a floor where fewer events are harm.
+    margins' absolute parts are the limits, and must be given; a floor where fewer events are harm. What a
+    process does in its first `warm_up` says nothing of latency or a gauge, in either arm.
     """
 
     name: str
@@ -185,6 +186,7 @@ class Metric:
     weight: float | None = None
     against: Against = Against.STABLE
     dispersion: Dispersion = Dispersion()
+    warm_up: timedelta = timedelta(0)
 
     @property
     def acceptable(self) -> Margin:

@@ -131,6 +131,10 @@ def _metric_faults(metric: Metric, path: str) -> Iterator[tuple[str, str]]:
     else:
         yield from _margin_faults(metric, path)
     yield from _dispersion_faults(metric, f"{path}.dispersion")
+    if metric.warm_up < timedelta(0):
+        yield f"{path}.warm_up", "must not be negative"
+    if metric.warm_up and not isinstance(metric.kind, Slo | Histogram | Mean):
+        yield f"{path}.warm_up", "is for latency and gauges: errors count from the first request"
     if isinstance(metric.kind, Slo | Histogram):
         yield from _edge_faults(metric.kind.edges, f"{path}.slo")
     if isinstance(metric.kind, Histogram):

@@ -189,7 +189,7 @@ def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, cont
     if metric.against is Against.LIMIT:
         samples = replace(samples, stable=ArmSamples({}))
     both = (*samples.canary.every, *samples.stable.every)
-    seen = seen_scrapes(samples, both, context)
+    seen = seen_scrapes(metric, samples, both, context)
     interval = scrape_interval(seen.instants.values())
     known = None if interval is None else timedelta(milliseconds=interval)
     step = interval or context.interval // timedelta(milliseconds=1)
@@ -222,13 +222,14 @@ def _pods(arm: ArmSamples) -> int:
     return max(len({one.labels.get("pod") for one in arm.every}), 1)
 
 
-def seen_scrapes(samples: Samples, both: Sequence[Series], context: Context) -> Scrapes:
+def seen_scrapes(metric: Metric, samples: Samples, both: Sequence[Series], context: Context) -> Scrapes:
     """What the samples of both arms say about their targets."""
     return scrapes(
         both,
         up=(*samples.canary.up, *samples.stable.up),
         starts=(*samples.canary.starts, *samples.stable.starts),
         pods={pod: to_ms(at) for pod, at in context.started.items()},
+        warm_up=metric.warm_up // timedelta(milliseconds=1),
         reach=to_ms(samples.reach),
         began=to_ms(context.began),
     )
@@ -269,7 +270,10 @@ def counted(
 def _arm_counts(metric: Metric, arm: ArmSamples, cut: int, until: int, seen: Scrapes) -> tuple[Counts, int]:
     if isinstance(metric.kind, Mean):
         values = [
-            value for one in arm.series.get("gauge", ()) for at, value in one.samples if cut < at <= until
+            value
+            for one in arm.series.get("gauge", ())
+            for at, value in one.samples
+            if seen.warm_since(one.labels, cut, at) < at <= until
         ]
         return Counts(math.fsum(values), len(values)), 0
     if isinstance(metric.kind, Up):

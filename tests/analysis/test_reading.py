@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -14,8 +15,11 @@ from analysis import (
     ArmSamples,
     Context,
     Counts,
+    InvalidPolicy,
+    Mean,
     Metric,
     Pair,
+    Policy,
     Proportion,
     Rate,
     Reading,
@@ -27,6 +31,7 @@ from analysis import (
     read,
 )
 from analysis.evidence import to_ms
+from analysis.reading import counted, seen_scrapes
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ERRORS = Metric("errors", Proportion("bad", "total"))
@@ -372,3 +377,85 @@ def test_every_millisecond_may_be_a_cut() -> None:
         reading = look(CANARY, STABLE, cut=a, until=b, patience=timedelta(0))
         parts += reading.counts[0]
     assert (parts,) == look(CANARY, STABLE, until=30).counts
+
+
+WARM = Metric("latency", Slo("buckets", (0.3,)), warm_up=timedelta(seconds=60))
+
+
+def latencies(pod: str, first: float, *values: tuple[float, float]) -> tuple[Series, ...]:
+    return (
+        counter(*(below for below, _ in values), pod=pod, first=first, le="0.3"),
+        counter(*(total for _, total in values), pod=pod, first=first, le="+Inf"),
+    )
+
+
+def started(pod: str, at: float) -> tuple[Series, ...]:
+    """A process that started `at` seconds, as it tells with each scrape."""
+    samples = tuple((to_ms(second(15 * k)), to_ms(second(at)) / 1000) for k in range(12))
+    return (Series({"job": "shop", "instance": pod, "pod": pod}, samples),)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        pytest.param(replace(WARM, warm_up=timedelta(0)), (7, 12), id="from its start where nobody says so"),
+        pytest.param(WARM, (2, 4), id="from when it is warm"),
+    ],
+)
+def test_what_a_process_does_while_it_warms_up_need_not_count(
+    metric: Metric, expected: tuple[int, int]
+) -> None:
+    """The canary starts at 5 s: what it had at 60 s is the last value from before it is warm at 65 s."""
+    canary = latencies("c", 15, (1, 3), (2, 5), (2, 7), (3, 8), (4, 10), (5, 12))
+    stable = latencies("s", -15, *((10.0 * k, 10.0 * k) for k in range(10)))
+    seen = look(
+        replace(arm(buckets=canary), starts=started("c", 5)),
+        replace(arm(buckets=stable), starts=started("s", -9000)),
+        metric,
+        until=95,
+    )
+    assert seen.counts[0].canary == Counts(*expected)
+    assert seen.counts[0].stable.total == 60
+
+
+def test_intervals_add_up_while_a_process_warms_up() -> None:
+    canary = latencies("c", 15, (1, 3), (2, 5), (2, 7), (3, 8), (4, 10), (5, 12))
+    stable = latencies("s", -15, *((10.0 * k, 10.0 * k) for k in range(10)))
+    arms = (
+        replace(arm(buckets=canary), starts=started("c", 5)),
+        replace(arm(buckets=stable), starts=started("s", -9000)),
+    )
+    ends = (0, 30, 62, 76, 90)
+    total = Counts()
+    for cut, until in pairwise(ends):
+        counts, _, _ = counted_between(WARM, *arms, cut, until)
+        total = total + counts[0].canary
+    assert total == Counts(2, 4)
+
+
+def counted_between(metric: Metric, canary: ArmSamples, stable: ArmSamples, cut: float, until: float) -> Any:
+    samples = Samples(canary, stable, second(-60))
+    seen = seen_scrapes(metric, samples, (*canary.every, *stable.every), CONTEXT)
+    return counted(metric, samples, to_ms(second(cut)), to_ms(second(until)), seen)
+
+
+def test_a_gauge_is_not_looked_at_while_its_process_warms_up() -> None:
+    memory = Metric("memory", Mean("memory"), warm_up=timedelta(seconds=40))
+    canary = replace(arm(gauge=counter(1, 2, 3, 4, 5, pod="c", first=0)), starts=started("c", 0))
+    stable = arm(gauge=counter(8, 8, 8, 8, 8, pod="s", first=0))
+    seen = look(canary, stable, memory, cut=-5, until=65)
+    assert seen.counts == (Pair(Counts(9, 2), Counts(40, 5)),)
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        pytest.param(
+            replace(ERRORS, warm_up=timedelta(seconds=1)), "errors count from the first", id="errors"
+        ),
+        pytest.param(replace(WARM, warm_up=timedelta(seconds=-1)), "negative", id="before it began"),
+    ],
+)
+def test_a_warm_up_that_makes_no_sense_is_refused(metric: Metric, said: str) -> None:
+    with pytest.raises(InvalidPolicy, match=said):
+        Policy(metrics=(metric,))
