@@ -220,7 +220,7 @@ def test_no_write_breaks_an_invariant_and_all_ends_well(policy: int, story: list
     assert (world.phase is Phase.HEALTHY) == (world.wanted.hash == world.status.stable_rs)
 
 
-@stories(150)
+@stories(250)
 @given(
     policy=st.integers(0, len(POLICIES) - 1),
     before=st.lists(events, max_size=25),
@@ -293,6 +293,35 @@ def _ending(world: World) -> object:
     pods = {each.hash: each.wanted for each in world.pods.values()}
     verdicts = [(each.hash, each.verdict) for each in world.status.history]
     return (world.phase, world.weight, pods, world.stable.hash, world.canary.hash, verdicts)
+
+
+@pytest.mark.parametrize("stage", [Stage.RESETTING, Stage.STEPPING, Stage.SWITCHING, Stage.ROLLING_BACK])
+def test_a_kill_after_any_action_of_a_deletion_leads_to_the_same_end(stage: Stage) -> None:
+    begun = copy.deepcopy(STEADY[4 if stage is Stage.SWITCHING else 1])
+    begun.push("v2")
+    if stage is Stage.ROLLING_BACK:
+        begun.run(lambda world: world.phase is Phase.PAUSED)
+        begun.annotate("abort")
+    begun.run(lambda world: world.stage is stage)
+    begun.delete()
+    whole, turns = _left(copy.deepcopy(begun), None)
+    assert (whole.weight, whole.stable.hash, whole.canary.hash) == (0, None, None)
+    assert "TrafficNotReturned" not in whole.reasons()
+    for turn in range(turns):
+        for action in range(5):
+            world, _ = _left(copy.deepcopy(begun), (turn, action))
+            assert _ending(world) == _ending(whole), f"killed in turn {turn} after {action} actions"
+            assert "TrafficNotReturned" not in world.reasons()
+
+
+def _left(world: World, at: tuple[int, int] | None) -> tuple[World, int]:
+    """Turns until it is gone, and how many they were."""
+    for count in range(200):
+        world.turn(at[1] if at is not None and at[0] == count else None)
+        if world.gone:
+            return world, count + 1
+        world.now += timedelta(seconds=1)
+    raise AssertionError(f"never goes: {world}")
 
 
 @pytest.mark.parametrize("stage", list(Stage))

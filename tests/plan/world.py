@@ -181,12 +181,16 @@ class World:
         self.generation += 1
 
     def meddle(self, weight: int) -> None:
-        """Somebody else writes the route."""
+        """Somebody else writes the route, if it is there."""
+        if "route" in self.missing:
+            return
         self.weight, self.meddled = weight, True
         self._remember_traffic()
 
     def meddle_selector(self, service: Selector, revision: str | None) -> None:
-        """Somebody else writes a Service."""
+        """Somebody else writes a Service, if it is there."""
+        if service.name in self.missing:
+            return
         service.hash, service.since, service.meddled = revision, self.now, True
 
     def evict(self, revision: str, count: int) -> None:
@@ -202,12 +206,12 @@ class World:
 
     def restore(self) -> None:
         """What was deleted is created anew, as Git has it."""
+        missing, self.missing = self.missing, set()
         for service in (self.stable, self.canary):
-            if service.name in self.missing:
+            if service.name in missing:
                 self.meddle_selector(service, None)
-        if "route" in self.missing:
+        if "route" in missing:
             self.meddle(0)
-        self.missing.clear()
 
     def there(self, service: Selector) -> Selector | None:
         return None if service.name in self.missing else service

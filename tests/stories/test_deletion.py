@@ -1,9 +1,12 @@
 """A Rollout is deleted, in every stage and whatever else is wrong: traffic is given back, then it goes."""
 
 import asyncio
+import re
+import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import manifests
@@ -24,6 +27,7 @@ from rollout.sandbox.apiserver.resource import NAMESPACES, PODS, REPLICA_SETS, S
 from rollout.sandbox.cluster import Sandbox
 
 FINALIZER = "progressive.delivery/traffic"
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 PATIENCE = timedelta(seconds=12)
 """In the stories that wait for the end of it; what a minute means is told in virtual time."""
 
@@ -79,6 +83,20 @@ async def test_the_finalizer_is_there_before_the_first_selector_is_written(shop:
     first = traffic_writes(shop)[0]
     assert "/rollouts/" in first.path, f"{first.method} {first.path} came first"
     assert (await shop.get(ROLLOUTS))["metadata"]["finalizers"] == [FINALIZER]
+
+
+async def test_with_the_operator_gone_the_documented_commands_let_it_go(shop: Shop) -> None:
+    await at_half(shop)
+    _ABSENT.add(shop.namespace)
+    shop.sandbox.server.fault = refusing
+    await shop.kubectl("delete", "rollouts.progressive.delivery", NAME, "--wait=false")
+    documented = re.findall(r"^kubectl patch .*$", OPERATIONS.read_text(), re.MULTILINE)
+    assert len(documented) == 3, documented
+    for command in documented:
+        await shop.kubectl(*shlex.split(command)[1:])
+    await gone(shop)
+    assert [await shop.selected(name) for name in (STABLE, CANARY)] == ["", ""]
+    await nothing_owned(shop)
 
 
 async def healthy(shop: Shop) -> None:
@@ -223,6 +241,7 @@ async def given_up(shop: Shop, why: str) -> None:
     assert datetime.now(UTC) - began > PATIENCE - timedelta(seconds=4)
 
 
+_ABSENT: set[str] = set()
 _FORBIDDEN: set[str] = set()
 _UNREADABLE: set[str] = set()
 BROKEN = (
@@ -241,7 +260,8 @@ async def refusing(request: Request) -> Fault | None:
         return None
     namespace = request.path.split("/namespaces/")[-1].split("/")[0]
     traffic = "/httproutes/" in request.path or "/services/" in request.path
-    if traffic and (namespace in _UNREADABLE or (namespace in _FORBIDDEN and request.writes)):
+    unseen = namespace in _ABSENT or (traffic and namespace in _UNREADABLE)
+    if unseen or (traffic and namespace in _FORBIDDEN and request.writes):
         return Fault(error=forbidden("", "services", "", "a story says so"))
     return None
 
