@@ -79,6 +79,14 @@ async def test_each_fault_is_the_error_that_the_client_knows(
     assert await source.query('up{namespace="elsewhere"}', AT, timedelta(seconds=5))
 
 
+async def test_a_query_for_many_namespaces_fails_with_one_of_them(
+    fake: FakePrometheus, source: PrometheusSource
+) -> None:
+    fake.modes["a-shop"] = Mode.REFUSING
+    with pytest.raises(QueryRefusedError):
+        await source.query(r'up{namespace=~"a\\-shop|shop"}', AT, timedelta(seconds=5))
+
+
 async def test_what_it_does_not_know_is_refused(source: PrometheusSource) -> None:
     with pytest.raises(QueryRefusedError, match="parse error"):
         await source.instant("rate(http_requests_total[5m])", AT)
