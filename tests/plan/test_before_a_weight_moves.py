@@ -124,3 +124,16 @@ def test_the_canary_service_changes_hands_only_at_weight_0(
     routes = tuple(replace(each, canary_percent=live, exact=exact) for each in observed.routes)
     actions = plan(replace(observed, routes=routes), NO_EVIDENCE, world.now)
     assert (EnsureSelector(world.canary.name, "v1") in actions) is moved
+
+
+def test_a_stable_service_that_is_missing_makes_one_pod_no_rescue() -> None:
+    """Pods behind it may be well; where they are gone, all is better with the canary than nothing."""
+    world = due_at_half()
+    observed = world.observed()
+    assert observed.canary_service is not None
+    assert observed.stable_service is not None
+    short = replace(observed, canary_service=replace(observed.canary_service, ready=(("v2", 1),)))
+    missing = replace(short, stable_service=None)
+    assert EnsureWeights(50) not in plan(missing, NO_EVIDENCE, world.now)
+    dead = replace(short, stable_service=replace(observed.stable_service, ready=()))
+    assert EnsureWeights(50) in plan(dead, NO_EVIDENCE, world.now)
