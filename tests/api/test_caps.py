@@ -199,6 +199,14 @@ def test_what_fits_is_not_touched() -> None:
     assert caps.capped(status) is status or caps.capped(status) == status
 
 
+def test_words_are_cut_before_evidence_is_left_out() -> None:
+    wordy = MetricEvidence(metric="errors", verdict="worse", reason="r" * 1024, query="q" * 1024)
+    history = HistoryEntry(revision=1, hash="a", verdict=Verdict.PROMOTED, reason="r" * 1024, at=AT)
+    found = caps.capped(RolloutStatus(evidence=(wordy,) * 32, history=(history,) * 10))
+    assert (len(found.evidence), len(found.history)) == (32, 10)
+    assert {len(each.query.encode()) for each in found.evidence} == {512}
+
+
 def test_the_last_refusals_are_kept() -> None:
     refused = tuple(
         RefusedAttempt(attempt=str(number), verdict=Verdict.ABORTED, at=AT) for number in range(25)

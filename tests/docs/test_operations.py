@@ -10,7 +10,7 @@ from rollout.settings import PREFIX, Settings
 from rollout.telemetry import Metrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-ANNOUNCED = "".join(Path(each.__file__).read_text() for each in (announcements, drift, leaving))
+ANNOUNCED = "".join(Path(str(each.__file__)).read_text() for each in (announcements, drift, leaving))
 RECORDED = "".join(path.read_text() for path in Path(executor.__file__).parent.glob("*.py"))
 
 
