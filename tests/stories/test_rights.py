@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from rollout.api.status import Phase
 from rollout.cli.app import app
 from rollout.demo.operator_process import rights
+from rollout.gitops.applying import MANAGER
 from rollout.sandbox.apiserver import paths
 from rollout.sandbox.apiserver.requests import Request
 from rollout.sandbox.cluster import Sandbox
@@ -71,10 +72,16 @@ def _operator(lonely: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
     crew.stop()
 
 
-def granted() -> set[Right]:
+APPLIER = ("rollout-applier-workloads",)
+OWN = ("rollout",)
+
+
+def granted(*roles: str) -> set[Right]:
+    """By the roles of these names."""
     return {
         (group, resource, verb)
         for body in rights()
+        if body["metadata"]["name"] in roles
         for rule in body.get("rules") or ()
         for group in rule["apiGroups"]
         for resource in rule["resources"]
@@ -196,5 +203,15 @@ async def test_what_is_granted_is_used_and_what_is_used_is_granted(
     assert denied == {f"/api/v1/namespaces/{shop.namespace}/secrets/git"}, "until an administrator opened it"
     assert [each.path for each in mine if each.status == 501] == []
     needed = {right for each in mine for right in used(each)} - {("", "secrets", "get")}
-    assert needed <= granted()
-    assert granted() - needed == set(REASONS)
+    every = granted(*OWN, *APPLIER)
+    assert needed <= every
+    applied = {right for each in mine if each.query.get("fieldManager") == MANAGER for right in used(each)}
+    own = {
+        right
+        for each in mine
+        if each.writes and each.query.get("fieldManager") != MANAGER
+        for right in used(each)
+    }
+    assert applied <= granted(*APPLIER)
+    assert own <= granted(*OWN), "it works without the applier's role where no GitSource is used"
+    assert every - needed == set(REASONS)
