@@ -214,12 +214,14 @@ def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, cont
         notes=_notes(rebased, start - cut),
         interval=known,
         buckets=buckets,
-        pods=(_pods(samples.canary), _pods(samples.stable)),
+        pods=(_pods(samples.canary, to_ms(start), end), _pods(samples.stable, to_ms(start), end)),
     )
 
 
-def _pods(arm: ArmSamples) -> int:
-    return max(len({one.labels.get("pod") for one in arm.every}), 1)
+def _pods(arm: ArmSamples, cut: int, until: int) -> int:
+    """How many pods were seen in `(cut, until]`; 1 where the samples do not tell pods."""
+    seen = {one.labels.get("pod") for one in arm.every if any(cut < at <= until for at, _ in one.samples)}
+    return max(len(seen), 1)
 
 
 def seen_scrapes(metric: Metric, samples: Samples, both: Sequence[Series], context: Context) -> Scrapes:

@@ -459,3 +459,10 @@ def test_a_gauge_is_not_looked_at_while_its_process_warms_up() -> None:
 def test_a_warm_up_that_makes_no_sense_is_refused(metric: Metric, said: str) -> None:
     with pytest.raises(InvalidPolicy, match=said):
         Policy(metrics=(metric,))
+
+
+def test_only_pods_that_were_seen_since_the_cut_are_told() -> None:
+    gone = counter(5, 5, pod="gone", first=-45)
+    canary = arm(total=(counter(1, 2, 3, pod="a"), counter(1, 2, 3, pod="b"), gone), bad=())
+    stable = arm(total=(counter(1, 2, 3, pod="s"),), bad=())
+    assert look(canary, stable).pods == (2, 1)
