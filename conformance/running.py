@@ -68,7 +68,10 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the report there, too")
     parser.add_argument("--logs", type=Path, help="keep the operators' logs there")
     parser.add_argument("--list", action="store_true", help="list the stories")
-    return parser.parse_args(words)
+    given = parser.parse_args(words)
+    if unknown := set(given.only) - set(STORIES):
+        parser.error(f"no such story: {', '.join(sorted(unknown))}; see --list")
+    return given
 
 
 async def _interruptible(
@@ -191,9 +194,6 @@ class Run:
         return crew
 
     def _chosen(self) -> Mapping[str, Story]:
-        unknown = set(self.given.only) - set(STORIES)
-        if unknown:
-            raise Unfit(f"no such story: {', '.join(sorted(unknown))}; see --list")
         return {
             name: each for name, each in STORIES.items() if not self.given.only or name in self.given.only
         }

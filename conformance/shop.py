@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from conformance import api, manifests, standins
+from conformance import api, controllers, manifests, standins
 from conformance.api import Api, Object, Resource, conditions
 from conformance.history import broken
 from conformance.kubectl import Kubectl
@@ -77,7 +77,8 @@ class Shop:
 
     async def apply(self, *objects: Object, words: Sequence[str] = ()) -> None:
         """`kubectl apply`; what is changed by it is not the operator's doing."""
-        began = max((entry.version for entry in self.mirror.journal), default=0)
+        events = api.EVENTS.plural  # another etcd may count them
+        began = max((each.version for each in self.mirror.journal if each.kind != events), default=0)
         given = yaml.safe_dump_all(objects)
         said = yaml.safe_load(
             await self.kubectl("apply", "--filename=-", "--output=yaml", *words, given=given)
@@ -272,13 +273,13 @@ class Shop:
 
 
 @asynccontextmanager
-async def opened(given: Given, namespace: str, *, controllers: bool) -> AsyncIterator[Shop]:
+async def opened(given: Given, namespace: str, *, bare: bool) -> AsyncIterator[Shop]:
     """A shop in a namespace that is there, watched; at the end its history must have broken nothing."""
     mirror = Mirror(given.api, namespace)
     shop = Shop(given, mirror, standins.Pods(mirror))
     parts: list[standins.Part] = [*(() if given.gateway else (standins.Routes(mirror),))]
     parts += [shop.pods] if given.scripted else []
-    parts += [] if controllers else standins.controllers(mirror)
+    parts += controllers.all_of(mirror) if bare else []
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(mirror.run()), group.create_task(standins.run(mirror, parts))]
         yield shop

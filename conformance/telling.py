@@ -33,7 +33,7 @@ class Stage:
         """A shop in a new namespace, which goes when the context ends."""
         namespace = await self.ledger.namespace()
         try:
-            async with opened(self.given, namespace, controllers=self.found.controllers) as shop:
+            async with opened(self.given, namespace, bare=not self.found.controllers) as shop:
                 self.shops[namespace] = shop
                 yield shop
         finally:

@@ -54,6 +54,12 @@ def nobody_at(port: int, folder: Path) -> Path:
     return path
 
 
+def test_a_story_that_there_is_not_is_wrong_usage() -> None:
+    code, output = conformance("--only=a-fairy-tale")
+    assert code == 2
+    assert "no such story: a-fairy-tale" in output
+
+
 def test_a_folder_without_programs_is_named(tmp_path: Path) -> None:
     code, output = conformance(KUBEBUILDER_ASSETS=str(tmp_path))
     assert code == 1
