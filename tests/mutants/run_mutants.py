@@ -43,12 +43,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """Tests that ran, by how they ended; `said` is the first line of each failure."""
+    """Tests that ran, by how they ended; `said` is the first line of each failure, `named` whose it is."""
 
     passed: int
     failed: int
     broken: int
     said: tuple[str, ...]
+    named: tuple[str, ...] = ()
 
 
 def main() -> int:
@@ -79,7 +80,7 @@ def all_outcomes(chosen: Iterable[Mutant], folder: Path) -> list[Outcome]:
     _imports_from(clean)
     ran = _pytest(clean, sorted({each.caught_by for each in chosen}))
     if ran.failed or ran.broken or not ran.passed:
-        sys.exit(f"on the clean tree {ran.failed + ran.broken} named tests fail: {'; '.join(ran.said)}")
+        sys.exit("without any mutant these fail:\n" + "\n".join([*ran.named, *ran.said]))
     found = []
     for each in chosen:
         print(f"{each.name} ...", flush=True)
@@ -145,7 +146,9 @@ def _pytest(tree: Path, tests: list[str]) -> Ran:
     broken = [found for case in cases for found in case.findall("error")]
     skipped = sum(1 for case in cases if case.find("skipped") is not None)
     said = tuple(_first_line(each) for each in [*failed, *broken])
-    return Ran(len(cases) - len(failed) - len(broken) - skipped, len(failed), len(broken), said)
+    ill = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    named = tuple(f"{case.get('classname')}::{case.get('name')}" for case in ill)
+    return Ran(len(cases) - len(ill) - skipped, len(failed), len(broken), said, named)
 
 
 def _first_line(found: ElementTree.Element) -> str:
