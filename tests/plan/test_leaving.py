@@ -277,12 +277,17 @@ def test_a_canary_service_opens_before_the_pods_of_the_canary_go_and_the_stable_
     """Whoever asks the stable Service itself, without a route, never meets a canary."""
     world = halfway()
     world.delete()
+    opened = None
     for _ in range(200):
         world.turn()
+        if world.canary.hash is None and opened is None:
+            opened = world.now
         if world.stable.hash is None:
             break
         world._pass(0.5)
     assert world.count("v2") == 0
+    assert opened is not None
+    assert opened - world.last_traffic["v2"] >= timedelta(seconds=2), "proxies may not have heard of weight 0"
     assert world.now - world.last_traffic["v2"] >= timedelta(seconds=5)
 
 
