@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from chronicle import HASH, Entry, World, percent
 from manifests import CANARY, STABLE, Manifest
 
+from analysis.evidence import to_ms
+from rollout.sandbox import clock
 from rollout.sandbox.apiserver.resource import SERVICES
 
 from .cluster import ROLLOUTS, ROUTES, RUNS
-from .prometheus import Prometheus
+from .prometheus import SCRAPE_MS, Prometheus
 
 GIVEN = {"RollingBack", "Refused", "Stable", "Initial"}
 """Stages in which the canary gets nothing."""
@@ -130,8 +133,17 @@ class Checks:
             # The checkpoint is written first; a status in its least form shows no evidence.
             if GATE in step and (self._judged != "not worse" or set(shown) - {"NotWorse"}):
                 yield f"I6: past a gate with {shown}, while the run says {self._judged!r}"
-            if GATE in step and not before.get("stepEffectSince"):
-                yield "I6: past a gate whose effect was never observed"
+            if GATE in step:
+                yield from self._gated(before.get("stepEffectSince"))
+
+    @staticmethod
+    def _gated(effect: str | None) -> Iterator[str]:
+        if effect is None:
+            yield "I6: past a gate whose effect was never observed"
+            return
+        began, now = to_ms(datetime.fromisoformat(effect)), to_ms(clock.now())
+        if began // SCRAPE_MS == now // SCRAPE_MS:
+            yield f"I6: past a gate after {(now - began) / 1000:.1f} s, without a scrape: by older evidence"
 
     def _counted(self, after: Manifest, images: dict[str, str]) -> Iterator[str]:
         """I10: nothing is counted twice, whoever counts after a restart."""

@@ -79,9 +79,9 @@ def seconds_of(kind: Kind) -> float:
     return 4.0 if kind is Kind.DELAY else 0.0
 
 
-def kills(story: Story, writes: int, kinds: Sequence[Kind] = KILLS) -> Iterator[Schedule]:
-    """Killed at each of so many writes."""
-    for write in range(1, writes + 1):
+def kills(story: Story, written: Sequence[str], kinds: Sequence[Kind] = KILLS) -> Iterator[Schedule]:
+    """Killed at each of its writes, of which the call sites are given; '' leaves one out."""
+    for write in (number for number, site in enumerate(written, 1) if site):
         for kind in kinds:
             yield Schedule(story.name, (Fault(kind, write=write, seconds=DOWN_S),))
 

@@ -18,7 +18,7 @@ def random(_: Stage, seed: int, count: int) -> Iterator[Schedule]:
 def kills(stage: Stage, _seed: int, _count: int) -> Iterator[Schedule]:
     """Every story, killed before and after each of its writes."""
     for story in SWEPT:
-        yield from drawing.kills(story, stage.run(Schedule(story.name)).writes)
+        yield from drawing.kills(story, stage.run(Schedule(story.name)).written)
 
 
 def sites(stage: Stage, _seed: int, _count: int) -> Iterator[Schedule]:

@@ -75,7 +75,8 @@ class Outcome:
     violations: list[str] = field(default_factory=list)
     struck: list[str] = field(default_factory=list)
     requests: int = 0
-    writes: int = 0
+    written: list[str] = field(default_factory=list)
+    """The call site of each write: `create events`."""
     sites: dict[str, int] = field(default_factory=dict)
     virtual_s: float = 0.0
     cpu_s: float = 0.0
@@ -87,7 +88,7 @@ class Outcome:
             **self.schedule.as_json(),
             "violations": self.violations,
             "struck": self.struck,
-            "writes": self.writes,
+            "writes": len(self.written),
             "virtualSeconds": round(self.virtual_s, 1),
             "cpuSeconds": round(self.cpu_s, 3),
         }
@@ -155,7 +156,7 @@ async def _played(
         outcome.violations += _differs(scene, story, outcome)
     outcome.violations += [*scene.broken, *weather.failures]
     outcome.struck, outcome.sites = weather.struck, dict(weather.sites)
-    outcome.requests, outcome.writes = weather.requests, weather.writes
+    outcome.requests, outcome.written = weather.requests, weather.written
     if outcome.violations or calls is not None:
         outcome.history = told(scene.history)
     weather.end()

@@ -17,7 +17,7 @@ REPLICAS = 3
 FILE = "deploy/rollout.yaml"
 ADDRESS = "http://prometheus:9090"
 LONG_S = 3600.0
-GATE: Manifest = {"judge": {"minDuration": "5s", "maxDuration": "30m"}}
+GATE: Manifest = {"judge": {"minDuration": "1s", "maxDuration": "30m"}}
 STEPS: tuple[Manifest, ...] = (
     {"setWeight": 20},
     GATE,

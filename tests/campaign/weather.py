@@ -60,7 +60,8 @@ class Weather:
         self.failures: list[str] = []
         """Ends of operators that nothing here caused."""
         self.requests = 0
-        self.writes = 0
+        self.written: list[str] = []
+        """The call site of each write."""
         self.sites: Counter[str] = Counter()
         self.struck: list[str] = []
         cluster.scripts.set(Act.READY, after_s=READY_S)
@@ -72,7 +73,8 @@ class Weather:
     def begin(self) -> None:
         """From now on calls are counted, and things go wrong."""
         self._left = [each for each in self._faults if each.kind in CALLS]
-        self.requests = self.writes = 0
+        self.requests = 0
+        self.written.clear()
         self.sites.clear()
         for fault in self._faults:
             if fault.kind not in CALLS:
@@ -87,12 +89,12 @@ class Weather:
         site = f"{asked.verb} {asked.resource}"
         writes = asked.verb in WRITES
         self.requests += 1
-        self.writes += writes
+        self.written += [site] if writes else []
         self.sites[site] += 1
         if self.calls is not None:
             self.calls.append(f"{asyncio.get_running_loop().time():9.3f} {wire.name}: {asked}")
         for fault in self._left:
-            at_write = writes and fault.write == self.writes
+            at_write = writes and fault.write == len(self.written)
             at_site = fault.site == site and fault.nth == self.sites[site]
             if at_write or at_site or fault.request == self.requests:
                 self._left.remove(fault)
