@@ -54,7 +54,7 @@ async def test_foreign_writes_again_and_again_are_undone_and_told_once(shop: Sho
     assert (after.current_step_index, after.stage) == (1, status.stage)
     assert Counter(await shop.reasons()) - before == Counter({"WeightDrift": 1, "SelectorDrift": 1})
     counted = {each.reason: each.count for each in after.drift}
-    assert all(TIMES / 2 <= counted[reason] <= TIMES + 1 for reason in ("WeightDrift", "SelectorDrift"))
+    assert min(counted["WeightDrift"], counted["SelectorDrift"]) > 1
 
 
 async def test_requests_of_a_time_in_which_traffic_was_elsewhere_are_no_evidence(shop: Shop) -> None:
