@@ -177,6 +177,7 @@ class Operator:
         await self._caches.synced()
         self._synced = True
         self._tasks.append(asyncio.create_task(self._queue.run(), name="queue"))
+        self._leading = asyncio.create_task(self._candidate.run(), name="leadership")
         post = asyncio.get_running_loop().call_soon_threadsafe
         handlers = waking.registry(self._waker, self._connection, post)
         self._watching = Watching(handlers, waking.settings(), self._settings.watched)
@@ -184,7 +185,6 @@ class Operator:
         ready = asyncio.wrap_future(self._watching.ready)
         await asyncio.wait((self._kopf, ready), return_when=asyncio.FIRST_COMPLETED)
         log.info("watching %s", self._settings.watched or "all namespaces")
-        self._leading = asyncio.create_task(self._candidate.run(), name="leadership")
 
     async def stop(self) -> None:
         """No turn begins any more, what is ours is freed, then nothing is followed any more."""

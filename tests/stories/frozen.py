@@ -90,7 +90,7 @@ class Moment:
         return cls(
             seed=seed,
             about=about,
-            write=write.get(about, dice.randint(1, 2)),
+            write=write.get(about, 1 + seed // 12 % 2),
             way=list(Way)[seed % 3],
             deed=dice.choice(list(Deed)),
             late_s=dice.random() * 0.02,
@@ -226,9 +226,11 @@ def _late(told: Chronicle, freezer: Freezer, continued: float) -> float | None:
     struck = freezer.struck
     if struck is None or struck.status != 200 or not struck.path.endswith(f"/httproutes/{manifests.NAME}"):
         return None
-    routes = [each for each in told.entries if each.kind == ROUTES.plural and each.at > continued - LATE_S]
-    weights = [percent(each.object) or 0 for each in sorted(routes, key=lambda each: each.version)]
-    return routes[1].at - routes[0].at if len(weights) > 1 and weights[0] > weights[1] else None
+    routes = sorted((each for each in told.entries if each.kind == ROUTES.plural), key=lambda e: e.version)
+    seen = [(percent(each.object) or 0, each.at) for each in routes if each.at > continued - LATE_S]
+    given = next((each for each in seen if each[0] > 0), None)
+    after = next((each for each in seen if given and each[1] > given[1] and each[0] != given[0]), None)
+    return after[1] - given[1] if given and after and after[0] < given[0] else None
 
 
 async def _deed(shop: Shop, deed: Deed) -> Callable[[], Awaitable[object]]:

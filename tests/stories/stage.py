@@ -225,7 +225,7 @@ class Shop:
 
         return await self._told(phase.value, reached, seconds)
 
-    async def paused(self, weight: int | None = None) -> RolloutStatus:
+    async def paused(self, weight: int | None = None, *, seconds: float = LONG_S) -> RolloutStatus:
         """Wait until it pauses; at that weight, observed."""
 
         async def reached() -> RolloutStatus | None:
@@ -233,7 +233,7 @@ class Shop:
             there = weight is None or (await self.weight() == weight == status.canary.desired_weight)
             return status if there and status.phase is Phase.PAUSED else None
 
-        return await self._told(f"a pause at {weight} %", reached)
+        return await self._told(f"a pause at {weight} %", reached, seconds)
 
     async def weighs(self, percent: int) -> None:
         """Wait until the route gives the canary so much."""

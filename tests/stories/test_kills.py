@@ -102,7 +102,7 @@ async def _rolled_back(shop: Shop) -> None:
 
 async def _aborted(shop: Shop) -> None:
     await shop.set_image("shop:v2")
-    await shop.paused(50)
+    await shop.paused(50, seconds=90)
     await shop.annotate("abort")
     await shop.phase(Phase.DEGRADED, seconds=60)
     await shop.serving("shop:v1", seconds=60)

@@ -18,7 +18,7 @@ from rollout.api.status import Phase
 from rollout.sandbox.cluster import Sandbox
 
 SHORT = Terms(lease=5.0, deadline=3.0, retry=0.6, stop=9.0)
-SEEDS = (3, 4, 5)
+SEEDS = (4, 5, 6)
 GATED = (
     {"setWeight": 50},
     {"judge": {"minDuration": "1s", "maxDuration": "2m"}},
