@@ -1,13 +1,14 @@
 """Writes of somebody else, one each second, and what users got meanwhile."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from e2e_stage import Shop
 
 EVERY_S = 1.0
+LONGEST_S = 10.0
 PROXY_LAG_S = 0.5
 """So much longer than at the API server what was undone may stand at the proxy."""
 
@@ -35,14 +36,16 @@ class Meddled:
         return self.answers.get(version, 0)
 
 
-def meddling(shop: Shop, writes: Iterable[Sequence[str]]) -> Meddled:
-    """Let kubectl do these writes, one each second, each given a second to be undone."""
+def meddling(shop: Shop, writes: Iterable[Sequence[str]], undone: Callable[[], bool]) -> Meddled:
+    """Let kubectl do these writes, one each second; the next one waits until this one is `undone`."""
     began: list[float] = []
     before = shop.report
     for words in writes:
         began.append(time.time())
         shop.stage.kubectl(*words)
-        shop.until(lambda: time.time() >= began[-1] + EVERY_S, 2 * EVERY_S, "a second is over")
+        shop.until(
+            lambda: time.time() >= began[-1] + EVERY_S and undone(), LONGEST_S, f"undone: {' '.join(words)}"
+        )
     ended = time.time()
     shop.until(lambda: shop.report.at >= ended, 5, "users have told of it")
     after = shop.report
