@@ -16,7 +16,8 @@ Line = dict[str, Any]
 
 def key_of(part: str, told: dict[str, Any]) -> str:
     """What tells one schedule of a campaign from all others."""
-    return json.dumps([part, told["story"], told["seed"], told["faults"]], sort_keys=True)
+    schedule = [told[name] for name in ("story", "seed", "moment", "faults")]
+    return json.dumps([part, *schedule], sort_keys=True)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .plan import scheduled
-from .record import Line, Record, struck, summary, table
+from .record import Line, Record, key_of, struck, summary, table
 from .schedule import Outcome, Schedule, Stage
 from .shrinking import shrunk
 
@@ -54,14 +54,8 @@ def run(wish: Wish, console: Console) -> int:
             progress.advance(task)
             if line["violations"]:
                 tell(line, console)
-    mine = {json.dumps([part, each.as_json()], sort_keys=True) for part, each in work}
-    lines = [line for line in record.lines.values() if _key(line) in mine]
+    lines = [record.lines[key_of(part, each.as_json())] for part, each in work]
     return _conclude(wish, lines, console)
-
-
-def _key(line: Line) -> str:
-    schedule = {key: line[key] for key in ("story", "seed", "faults")}
-    return json.dumps([line["part"], schedule], sort_keys=True)
 
 
 def _conclude(wish: Wish, lines: list[Line], console: Console) -> int:

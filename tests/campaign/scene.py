@@ -20,10 +20,10 @@ from rollout.sandbox.apiserver.resource import ENDPOINT_SLICES, PODS, REPLICA_SE
 from rollout.sandbox.apiserver.store import Event, Storage
 from rollout.sandbox.controllers.pods import is_ready
 
+from .campaign_repository import InlineMirrors, Repository
 from .checks import Checks
 from .cluster import GIT_SOURCES, NAMESPACE, ROLLOUTS, ROUTES, RUNS, Cluster
 from .prometheus import Prometheus
-from .repository import InlineMirrors, Repository
 
 WATCHED = (ROLLOUTS, ROUTES, SERVICES, REPLICA_SETS, ENDPOINT_SLICES, PODS, RUNS, GIT_SOURCES)
 

@@ -11,14 +11,14 @@ from typing import Any, Self
 from manifests import Manifest
 
 from . import stories
+from .campaign_repository import Repository
+from .campaign_weather import Weather
 from .checks import Checks
 from .cluster import Cluster, seeded
 from .faults import Fault, Kind
 from .loop import Standstill, play
-from .repository import Repository
 from .scene import Never, Scene
 from .stories import BY_NAME, FIRST, Story
-from .weather import Weather
 
 FAULTY_S = 120.0
 """For how long after the change things go wrong; later the weather is fine."""
