@@ -212,16 +212,16 @@ class Leadership:
                     self._see(await self._leases.ask(wished, self.me))
 
     async def _look(self, shard: int) -> None:
-        """Read what stands there, after somebody else wrote."""
+        """Read what stands there, after somebody else wrote; who reads nothing new looks again later."""
         name = self._names[shard]
+        before = self._seen[name]
         try:
-            lease = await self._leases.get(name)
+            self._seen[name] = before.after(await self._leases.get(name), now())
         except (Retry, Stalled) as error:
             log.warning("shard %d: could not read %s: %s", shard, name, error)
+        self._stands_by(shard)
+        if self._seen[name].lease == before.lease:
             await self._rest(shard, self._terms.retry)
-        else:
-            self._seen[name] = self._seen[name].after(lease, now())
-            self._stands_by(shard)
 
     async def _gone(self, shard: int, missing: NotFound) -> None:
         """There is no Lease any more, or no namespace to make one in."""

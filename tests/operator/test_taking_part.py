@@ -326,6 +326,22 @@ async def a_renewal_in_conflict_is_tried_again(at: Place) -> None:
 
 
 @story
+async def a_server_that_sees_conflicts_everywhere_is_not_hammered(at: Place) -> None:
+    asked: list[str] = []
+
+    def refuses(request: Request) -> Fault | None:
+        if not request.writes:
+            return None
+        asked.append(request.path)
+        return Fault(error=ApiError(409, "Conflict", "no"))
+
+    at.strike(refuses)
+    await at.join("first")
+    await asyncio.sleep(2 * TERMS.lease)
+    assert 0 < len(asked) <= 2 * 2 * TERMS.lease / TERMS.retry
+
+
+@story
 async def a_renewal_that_a_busy_server_refuses_is_tried_again(at: Place) -> None:
     await every_second_renewal_is_refused(at, 503, "ServiceUnavailable")
 
