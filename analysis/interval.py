@@ -9,9 +9,9 @@ import math
 from typing import Final
 
 import numpy as np
-from scipy.special import logsumexp, xlog1py, xlogy
+from scipy.special import xlog1py, xlogy
 
-from analysis.betting import Array
+from analysis.betting import Array, log_sum
 from analysis.evidence import Counts, Pair
 
 # The ratio of the arms' rates. With m bad events of both arms at exposures' ratio r the log-likelihood of
@@ -24,6 +24,7 @@ _GRID: Final[Array] = np.linspace(-1.0, 1.0, 257)
 _TO_GRID: Final[Array] = np.polynomial.chebyshev.chebvander(_GRID, 32) @ np.linalg.inv(
     np.polynomial.chebyshev.chebvander(_NODES, 32)
 )
+_RATIOS: Final[Array] = np.exp(_HALF_RANGE * _GRID)
 NO_LIKELIHOOD: Final = (0.0,) * len(_NODES)
 
 
@@ -45,14 +46,14 @@ def ratio_interval(
     257 points from 1/64 to 64; 0 and infinity stand for ends beyond. phi tempers the likelihood.
     """
     values = canary_bad * _HALF_RANGE * _GRID - _TO_GRID @ np.array(likelihood)
-    return _ends(np.exp(_HALF_RANGE * _GRID), values / phi, level)
+    return _ends(_RATIOS, values / phi, level)
 
 
 def limit_interval(
     canary: Counts, limit: float, *, share: bool, level: float, phi: float = 1.0
 ) -> tuple[float, float]:
     """Confidence sequence for canary rate / limit, on the same points as the ratio of the arms."""
-    ratios = np.exp(_HALF_RANGE * _GRID)
+    ratios = _RATIOS
     rates = limit * ratios
     if share:
         ratios, rates = ratios[rates < 1], rates[rates < 1]
@@ -64,7 +65,7 @@ def limit_interval(
 
 
 def _ends(points: Array, values: Array, level: float) -> tuple[float, float]:
-    inside = np.flatnonzero(values > logsumexp(values) - math.log(len(points)) + math.log(level))
+    inside = np.flatnonzero(values > log_sum(values) - math.log(len(points)) + math.log(level))
     first, last = int(inside[0]), int(inside[-1])
     low = 0.0 if first == 0 else float(points[first])
     high = math.inf if last == len(points) - 1 else float(points[last])
