@@ -32,7 +32,7 @@ class Executor:
         self._measurer = measurer
         self._metrics = metrics
         self._recorder = Recorder(kube)
-        self._told: set[str] = set()
+        self._told: dict[str, str] = {}
 
     async def execute(
         self, seen: Seen, measured: Measured, actions: list[Action], now: datetime
@@ -61,7 +61,7 @@ class Executor:
                     raise
                 break
             if isinstance(action, RecordStatus):
-                self._told.discard(seen.observed.uid)
+                self._told.pop(seen.observed.uid, None)
         times = [action.when for action in actions if isinstance(action, WakeAt)]
         if measured.look_at is not None:
             times.append(measured.look_at)
@@ -73,9 +73,11 @@ class Executor:
         """The way back needs no record: a canary that fails must not keep its traffic for want of one."""
         for action in retreat(seen.observed, record.status, rest, refusal):
             await turn.do(action)
-        if seen.observed.uid not in self._told:
-            self._told.add(seen.observed.uid)
-            reason = refusal.reason if isinstance(refusal, Outdated) else "StatusRefused"
+        outdated = isinstance(refusal, Outdated)
+        reason = refusal.reason if outdated else "StatusRefused"
+        news = str(refusal) if outdated else reason  # the words of a server may change with each try
+        if self._told.get(seen.observed.uid) != news:
+            self._told[seen.observed.uid] = news
             await turn.do(Announce(reason, str(refusal), warning=True))
 
     async def renew(self, seen: Seen) -> bool:

@@ -86,16 +86,18 @@ def _status(made: Object) -> Object:
     return found
 
 
-async def half_way(sandbox: Sandbox, judge: FakePrometheus, *, bad: bool = False) -> Shop:
-    """A canary at 50 %: paused, or, where it is bad, blind at its judgement."""
+async def half_way(
+    sandbox: Sandbox, judge: FakePrometheus, image: str = "shop:v2", *, judged: bool = False
+) -> Shop:
+    """A canary at 50 %: paused, or blind at its judgement."""
     shop = await Shop.open(sandbox, judge)
-    if bad:
+    if judged:
         judge.modes[shop.namespace] = Mode.DOWN
         await shop.apply(errors(judge.url))
-    await shop.apply(*traffic(), rollout(steps=GATED if bad else HALF, canary=JUDGED if bad else None))
+    await shop.apply(*traffic(), rollout(steps=GATED if judged else HALF, canary=JUDGED if judged else None))
     await shop.phase(Phase.HEALTHY)
-    await shop.set_image("shop:v2-bad" if bad else "shop:v2")
-    await (shop.weighs(50) if bad else shop.paused(50))
+    await shop.set_image(image)
+    await (shop.weighs(50) if judged else shop.paused(50))
     return shop
 
 
@@ -119,7 +121,7 @@ async def test_an_old_crd_holds_what_goes_forward_and_not_what_goes_back(
 ) -> None:
     opening = [half_way(lonely, judge) for _ in FORGOTTEN]
     bad, forward, *aborted = await asyncio.gather(
-        half_way(lonely, judge, bad=True), half_way(lonely, judge), *opening
+        half_way(lonely, judge, "shop:v2-bad", judged=True), half_way(lonely, judge), *opening
     )
     for shop, fields in zip(aborted, FORGOTTEN, strict=True):
         await lonely.load([without(*fields)])
@@ -152,7 +154,7 @@ async def test_an_abort_needs_no_status_that_the_server_takes_whole_or_at_all(
     """One is taken in its least form, two are taken in none, and of one no checkpoint is taken."""
     opening = [half_way(lonely, judge) for _ in TOO_LARGE]
     blind, least, *refused = await asyncio.gather(
-        half_way(lonely, judge, bad=True), half_way(lonely, judge), *opening
+        half_way(lonely, judge, judged=True), half_way(lonely, judge), *opening
     )
     errors = {shop.namespace: error for shop, error in zip(refused, TOO_LARGE, strict=True)}
 
@@ -164,11 +166,11 @@ async def test_an_abort_needs_no_status_that_the_server_takes_whole_or_at_all(
         return Fault(error=found[0]) if found else None
 
     errors[blind.namespace] = TOO_LARGE[0]
-    whole = len((await least.get(ROLLOUTS))["status"])
-    await lonely.load([narrow(whole - 3)])
     lonely.server.fault = too_large
     judge.modes.pop(blind.namespace)
-    await blind.told("AnalysisBlind", "the evidence can't be saved")
+    await blind.holds("AnalysisBlind", "the evidence can't be saved")
+    whole = len((await least.get(ROLLOUTS))["status"])
+    await lonely.load([narrow(whole - 3)])
     await asyncio.gather(*(abort(shop) for shop in (blind, least, *refused)))
     await asyncio.gather(*(shop.weighs(0) for shop in (blind, least, *refused)))
 
