@@ -40,6 +40,8 @@ class Checks:
         self._intents: list[tuple[str, str, str]] = []
         self._selectors: dict[str, tuple[str, float, bool]] = {}
         """By Service: the revision that it selects, since when, and whether we chose it."""
+        self._effects: dict[tuple[str, int | None], str] = {}
+        """When a step's effect was first recorded: what interrupts it later takes no evidence away."""
         self._judged = ""
         """What the AnalysisRun was last written to say."""
 
@@ -91,6 +93,9 @@ class Checks:
             return
         if before and not after.get("turn", 0) > before.get("turn", 0):
             yield f"I11: turn {after.get('turn')} is recorded after turn {before.get('turn')}"
+        if after.get("stepEffectSince"):
+            step = (after.get("attempt", ""), after.get("currentStepIndex"))
+            self._effects.setdefault(step, after["stepEffectSince"])
         yield from self._observed(after)
         yield from self._intent(after)
         yield from self._advanced(before, after)
@@ -134,7 +139,7 @@ class Checks:
             if GATE in step and (self._judged != "not worse" or set(shown) - {"NotWorse"}):
                 yield f"I6: past a gate with {shown}, while the run says {self._judged!r}"
             if GATE in step:
-                yield from self._gated(before.get("stepEffectSince"))
+                yield from self._gated(self._effects.get((before.get("attempt", ""), old)))
 
     @staticmethod
     def _gated(effect: str | None) -> Iterator[str]:
