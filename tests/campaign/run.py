@@ -3,6 +3,8 @@
 import json
 import logging
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -96,7 +98,16 @@ _stage: Stage | None = None
 def _begin() -> None:
     global _stage
     logging.disable(logging.CRITICAL)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     _stage = Stage()
+
+
+def _end_with_the_parent() -> None:
+    """Who is stopped by a signal can't tell its workers."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _one(part: str, schedule: Schedule) -> Line:

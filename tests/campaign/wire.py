@@ -1,6 +1,7 @@
 """The way between an operator and the API server: where requests are counted, and come to grief."""
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ from rollout.sandbox.apiserver.target import Target
 from .cluster import OPERATOR, Cluster
 from .faults import ERRORS, Kind
 
-LATENCY_S = 0.002
-WATCH_LATENCY_S = 0.005
+LATENCY_S = (0.0005, 0.004)
+WATCH_LATENCY_S = (0.001, 0.03)
+"""From, to: who hears of what first is drawn anew for each seed."""
 PATIENCE_S = 10.0
 """How long the operator waits for an answer."""
 MANY_S = 1e9
@@ -120,7 +122,7 @@ class Wire:
                 if watch.watcher.closed and not watch.watcher.queue:
                     break
                 changes = await watch.watcher.take(None)
-                await asyncio.sleep(WATCH_LATENCY_S + self.late_s)
+                await asyncio.sleep(random.uniform(*WATCH_LATENCY_S) + self.late_s)
                 await self._alive()
             if watch.watcher.overrun:
                 body = ApiError(410, "Expired", "too old resource version").body()
@@ -137,10 +139,10 @@ class Wire:
     async def _exchange(self, asked: Asked, do: Do) -> Answer:
         await self._alive()
         ailment = self._ails(self, asked)
-        await asyncio.sleep(LATENCY_S)
+        await asyncio.sleep(random.uniform(*LATENCY_S))
         await self._alive()
         answer = await (do() if ailment is None else self._suffer(asked, do, *ailment))
-        await asyncio.sleep(LATENCY_S)
+        await asyncio.sleep(random.uniform(*LATENCY_S))
         await self._alive()
         if answer.status >= 400:
             raise refusal(asked, answer.status, answer.told, answer.headers, clock.now())
