@@ -10,8 +10,7 @@ deviation of earlier blocks, or given.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
 
@@ -33,7 +32,8 @@ FEW: Final = 4  # blocks, of which no interval is told
 class Blocks:
     """Where the pairing stands. since: the present block's start, in milliseconds. pending: what it holds.
 
-    recent: the last log ratios, canary by stable. number, total, squares: of all, for the interval shown.
+    recent: the last log ratios, of the arms as the bet faces them. number, total, squares: of all, for the
+    interval that is shown.
     """
 
     since: int
@@ -52,6 +52,20 @@ class Blocks:
         middle = median(self.recent)
         spread = median(abs(each - middle) for each in self.recent)
         return max(DEVIATIONS * spread, NARROWEST)
+
+    def closed(self, until: int, ratio: float | None, *, in_step: bool) -> Blocks:
+        """A block ended at `until` with this log ratio, None if there is none; the next begins."""
+        following = replace(self, since=until, pending=Pair())
+        if ratio is None:
+            return following
+        return replace(
+            following,
+            recent=(*self.recent, ratio)[-REMEMBERED:],
+            number=self.number + 1,
+            in_step=self.in_step + in_step,
+            total=self.total + ratio,
+            squares=self.squares + ratio * ratio,
+        )
 
 
 def log_ratio(pair: Pair) -> float | None:
@@ -86,8 +100,3 @@ def mean_interval(
     weight = number / 8 + 1
     width = math.sqrt(variance * weight * 8 / number**2 * math.log(weight / level**2))
     return mean - width, mean + width
-
-
-def remembered(recent: Sequence[float], latest: float) -> tuple[float, ...]:
-    """With the latest, without the oldest."""
-    return (*recent, latest)[-REMEMBERED:]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.betting import Stakes
-from analysis.blocks import LAMBDAS, Blocks, log_ratio, remembered
+from analysis.blocks import LAMBDAS, Blocks, log_ratio
 from analysis.blocks import gains as block_gains
 from analysis.boundaries import HARM, SAFE, increments
 from analysis.evidence import NO_EVENTS, Counts, Pair
@@ -72,31 +72,25 @@ def blocks_updated(
     counted = replace(test, harm=test.harm and test.harm.invested(share), counted=test.counted + pair)
     if until - blocks.since < metric.kind.block.total_seconds() * 1000:
         return counted, replace(blocks, pending=held)
-    following = replace(blocks, since=until, pending=Pair())
-    ratio = log_ratio(facing(metric, held))
+    ratio, in_step = log_ratio(facing(metric, held)), blocks.since >= step_since
+    following = blocks.closed(until, ratio, in_step=in_step)
     if ratio is None:
         return counted, following
-    in_step = blocks.since >= step_since
-    following = replace(
-        following,
-        recent=remembered(blocks.recent, ratio),
-        number=blocks.number + 1,
-        in_step=blocks.in_step + in_step,
-        total=blocks.total + ratio,
-        squares=blocks.squares + ratio * ratio,
-    )
     if in_step:
         counted = replace(counted, in_step=test.in_step + held)
-    scale, phi = metric.kind.scale or blocks.scale, metric.dispersion.phi
-    if scale is None:
-        return counted, following
-    if counted.harm is not None:
-        harm = counted.harm.updated(block_gains(ratio - math.log(line.rho), scale) / phi)
-        counted = replace(counted, harm=harm)
-    if in_step:
-        safe = test.safe.updated(block_gains(math.log(metric.safe_line.rho) - ratio, scale) / phi)
-        counted = replace(counted, safe=safe)
+    scale = metric.kind.scale or blocks.scale
+    if scale is not None:
+        counted = _block_bet(counted, metric, line, ratio, scale, in_step=in_step)
     return counted, following
+
+
+def _block_bet(test: Test, metric: Metric, line: Line, ratio: float, scale: float, *, in_step: bool) -> Test:
+    phi, harm, safe = metric.dispersion.phi, test.harm, test.safe
+    if harm is not None:
+        harm = harm.updated(block_gains(ratio - math.log(line.rho), scale) / phi)
+    if in_step:
+        safe = safe.updated(block_gains(math.log(metric.safe_line.rho) - ratio, scale) / phi)
+    return replace(test, harm=harm, safe=safe)
 
 
 def stakes_of(metric: Metric) -> tuple[Stakes, Stakes]:
