@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -13,7 +14,20 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import logsumexp
 
+from analysis import (
+    Buckets,
+    Histogram,
+    Margin,
+    Metric,
+    Policy,
+    Reading,
+    Status,
+    begin,
+    begin_step,
+    fold,
+)
 from analysis.betting import Array
+from analysis.harm import log_e_harm
 from analysis.shapes import SHAPES, _isotonic, gains, quantile, shapes, shifted
 
 CLASSIC = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, math.inf)
@@ -239,3 +253,46 @@ def test_shifted_requests_are_in_later_buckets() -> None:
     assert shifted(np.array([1.0, 2.0, 3.0, 4.0]), 1).tolist() == [0, 1, 2, 7]
     assert shifted(np.array([1.0, 2.0, 3.0, 4.0]), 3).tolist() == [0, 0, 0, 10]
     assert shifted(np.array([1.0, 2.0]), 5).tolist() == [0, 3]
+
+
+def requests_until_rolled_back(changed: Cdf, share: float, seed: int, looks: int) -> float:
+    """By the whole judge, at 1500 requests a scrape, with the p99 or the share beyond 0.5 as the effect."""
+    rng, start = np.random.default_rng(seed), datetime(2026, 3, 1, tzinfo=UTC)
+    stable, canary = pmf(CLASSIC, latency()), pmf(CLASSIC, changed)
+    metric = Metric("latency", Histogram("b", (0.5,)), tolerate=Margin(0.05, 0.0))
+    policy = Policy((metric,), alpha=0.05)
+    cp = begin_step(begin(policy, start), "1", start)
+    for look in range(1, looks + 1):
+        n_c = int(rng.binomial(1500, share))
+        seen = Buckets(
+            CLASSIC,
+            tuple(rng.multinomial(n_c, canary).astype(float).tolist()),
+            tuple(rng.multinomial(1500 - n_c, stable).astype(float).tolist()),
+        )
+        since = cp.cut("latency")
+        until = since + timedelta(seconds=15)
+        reading = Reading(since, until, Status.OK, (seen.beyond(0.5),), buckets=seen)
+        cp = fold(policy, cp, "latency", reading)
+        if log_e_harm(policy, cp) >= math.log(20):
+            return 1500.0 * look
+    return math.inf
+
+
+@pytest.mark.parametrize(
+    ("changed", "at_most"),
+    [
+        pytest.param(latency(slower=1.3), 6_000, id="all slower by 30 %"),
+        pytest.param(latency(slower=1.1), 25_000, id="all slower by 10 %"),
+        pytest.param(latency(tail=1.3), 45_000, id="only the slow mode slower"),
+    ],
+)
+def test_at_5_percent_of_100_a_second_a_slow_down_is_rolled_back_in_minutes(
+    changed: Cdf, at_most: float
+) -> None:
+    found = [requests_until_rolled_back(changed, 0.05, seed, 60) for seed in range(15)]
+    assert np.median(found) <= at_most
+
+
+def test_an_equal_canary_is_not_rolled_back_by_the_whole_judge() -> None:
+    found = [requests_until_rolled_back(latency(), 0.1, seed, 60) for seed in range(15)]
+    assert sum(map(math.isfinite, found)) <= 2
