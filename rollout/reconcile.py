@@ -4,12 +4,13 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from rollout.api.status import RolloutStatus
 from rollout.execute import Executor
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.measure import NOTHING, Measured, Measurer
 from rollout.observe import Observer, Seen
-from rollout.plan.actions import WakeAt
+from rollout.plan.actions import Action, RecordStatus, WakeAt
 from rollout.plan.planner import plan
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Reconciler:
         if measured.evidence.problems and await self._executor.renew(seen):
             return now
         actions = plan(seen.observed, measured.evidence, now)
-        if not seen.live and any(not isinstance(action, WakeAt) for action in actions):
+        if not seen.live and not _only_tells(actions, seen.observed.status):
             # What is written rests on what is there now, not on what a cache last heard.
             version, seen = (
                 seen.observed.resource_version,
@@ -60,3 +61,18 @@ class Reconciler:
         needed = self._measurer.needs(seen.observed)
         run = await self._kube.find(kinds.ANALYSIS_RUNS, seen.observed.namespace, needed) if needed else None
         return await self._measurer.measure(seen.observed, run, now)
+
+
+def _only_tells(actions: list[Action], status: RolloutStatus) -> bool:
+    """Whether nothing is done but that numbers are recorded: they need no other look at the world."""
+    for action in actions:
+        match action:
+            case WakeAt():
+                pass
+            case RecordStatus(after):
+                kept = {name: getattr(status, name) for name in ("evidence", "evidence_since", "turn")}
+                if after.model_copy(update=kept) != status:
+                    return False
+            case _:
+                return False
+    return True

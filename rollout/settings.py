@@ -34,7 +34,7 @@ class Settings:
     log_format: Literal["auto", "json", "plain"] = "auto"
     """`auto`: JSON in a cluster, plain elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    turns_at_once: int = 8
+    turns_at_once: int = 64
     """Rollouts worked on at the same time."""
     api_timeout: timedelta = timedelta(seconds=10)
     """The longest a call to the API server may take."""

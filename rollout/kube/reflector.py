@@ -97,6 +97,8 @@ class Reflector(Generic[T]):
         Raises:
             Retry, Stalled: what keeps it from being listed.
         """
+        if self.synced.is_set():
+            return
         try:
             async with asyncio.timeout(seconds):
                 await self.synced.wait()
@@ -113,8 +115,11 @@ class Reflector(Generic[T]):
             return
         if namespace not in self._included:
             self._included[namespace] = asyncio.create_task(self._fill(namespace))
+        filling = self._included[namespace]
+        if filling.done() and not filling.cancelled() and filling.exception() is None:
+            return
         try:
-            await asyncio.shield(self._included[namespace])
+            await asyncio.shield(filling)
         except (Retry, Stalled):
             self.leave(namespace)
             raise

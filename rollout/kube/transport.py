@@ -2,6 +2,7 @@
 errors.
 """
 
+import asyncio
 import json
 import math
 import time
@@ -71,6 +72,10 @@ class Wire(Protocol):
         """The lines of an answer that goes on until the server ends it; raises likewise."""
 
 
+AT_ONCE = 24
+"""Calls, watches not counted: a connection each, and a TLS connection costs a quarter of a megabyte."""
+
+
 class Transport:
     """Requests as one user; `seconds` bound each but a stream, and `guard` bounds each write.
 
@@ -86,6 +91,7 @@ class Transport:
         identity: str = "",
     ) -> None:
         self._guard = guard or _unguarded
+        self._free = asyncio.Semaphore(AT_ONCE)
         own = copy(configuration)
         own.client_session_kwargs = {"request_class": _guarded(self._guard)}
         self._api = ApiClient(own)
@@ -104,14 +110,15 @@ class Transport:
             NotLeading: the guard lets no write pass; this one was not sent.
             Retry, Stalled: as `rollout.kube.errors` says.
         """
-        seconds = self._seconds
-        if request.writes and self._guard is not _unguarded:
-            seconds = min(seconds, self._guard())
-            # The server gives it up too, if it has not come to it by then (a write may wait in its queues).
-            request = replace(request, query={**request.query, "timeout": f"{int(seconds * 1000)}ms"})
-        patience = aiohttp.ClientTimeout(total=seconds)
-        async with self._exchange(asked, request, patience) as response:
-            return decoded(await response.read())
+        async with self._free:
+            seconds = self._seconds
+            if request.writes and self._guard is not _unguarded:
+                seconds = min(seconds, self._guard())
+                # The server gives it up too, if it has not come to it by then: a write may wait in its queue.
+                request = replace(request, query={**request.query, "timeout": f"{int(seconds * 1000)}ms"})
+            patience = aiohttp.ClientTimeout(total=seconds)
+            async with self._exchange(asked, request, patience) as response:
+                return decoded(await response.read())
 
     async def lines(self, asked: Asked, request: Request, silence: float) -> AsyncGenerator[bytes, None]:
         """The lines, however long, of an answer that goes on until the server ends it.

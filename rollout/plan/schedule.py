@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from rollout.api.identity import canonical
 from rollout.api.rollout import (
@@ -31,6 +32,11 @@ BEFORE_TRAFFIC = "start"
 
 def step_hash(steps: Sequence[Step]) -> str:
     """What tells one list of steps from another."""
+    return _step_hash(tuple(steps))
+
+
+@lru_cache(maxsize=4096)
+def _step_hash(steps: tuple[Step, ...]) -> str:
     text = canonical([step.manifest() for step in steps])
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 

@@ -243,6 +243,16 @@ class Shop:
 
         await self._told(f"canary weight {percent} %", reached)
 
+    async def rollout_is(self, name: str, holds: Callable[[Manifest], bool]) -> None:
+        """Wait until the present status of a Rollout of any name is as told."""
+
+        async def reached() -> bool:
+            rollout = await self.get(ROLLOUTS, name)
+            status = rollout.get("status") or {}
+            return status.get("observedGeneration") == rollout["metadata"]["generation"] and holds(status)
+
+        await until(f"{name} to be as told", reached)
+
     async def stage(self, stage: Stage) -> RolloutStatus:
         async def reached() -> RolloutStatus | None:
             status = await self.status()
