@@ -47,9 +47,9 @@ def check(paths: Paths, output: FormatOption = Format.TEXT, allowed: Allowed = N
     """Check manifests without a cluster: fields, values, and what they refer to within PATH."""
     findings: list[Finding] = []
     documents: list[Document] = []
-    for file in _files(paths):
+    for file in files_in(paths):
         try:
-            documents += _documents(file)
+            documents += documents_of(file)
         except Malformed as wrong:
             findings.append(_malformed(file, wrong))
     settings = Settings(prometheus_allowed=tuple(allowed or ()))
@@ -63,7 +63,8 @@ def check(paths: Paths, output: FormatOption = Format.TEXT, allowed: Allowed = N
         raise Failure(f"{errors} {'error' if errors == 1 else 'errors'} in {len(documents)} manifests")
 
 
-def _files(paths: list[Path]) -> Iterator[Path]:
+def files_in(paths: list[Path]) -> Iterator[Path]:
+    """The files that may hold manifests; raises Failure(USAGE) for a path that is not there."""
     for path in paths:
         if path.is_dir():
             inside = sorted(each for each in path.rglob("*") if each.suffix in SUFFIXES and each.is_file())
@@ -74,7 +75,7 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             raise Failure(f"{path}: no such file or folder", ExitCode.USAGE)
 
 
-def _documents(file: Path) -> Iterator[Document]:
+def documents_of(file: Path) -> Iterator[Document]:
     """The manifests of a file, the items of a List each on its own."""
     try:
         data = file.read_bytes()

@@ -5,12 +5,12 @@ It asks the very functions that the operator asks about live objects, so both sa
 
 from collections.abc import Callable, Iterable
 
-from rollout.lint.alone import alone, named, rollout_of, twice
+from rollout.lint.alone import alone, is_kind, named, rollout_of, twice
 from rollout.lint.asking import not_allowed
 from rollout.lint.findings import Document, Finding, Severity
-from rollout.lint.references import claimed_twice, referring
+from rollout.lint.references import claimed_twice, referring, templates_of
 
-__all__ = ["Document", "Finding", "Severity", "lint"]
+__all__ = ["Document", "Finding", "Severity", "is_kind", "lint", "named", "templates_of"]
 
 
 def lint(

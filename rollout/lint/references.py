@@ -60,6 +60,18 @@ def _routes(rollout: Rollout, where: str, known: Sequence[Document]) -> Iterator
 
 
 def _templates(document: Document, rollout: Rollout, known: Sequence[Document]) -> Iterator[Finding]:
+    templates, broken, elsewhere = templates_of(document, rollout, known)
+    for problem in runs.problems(rollout.spec, templates, broken):
+        severity = Severity.WARNING if problem.path in elsewhere else Severity.ERROR
+        yield finding(document, problem, severity)
+
+
+def templates_of(
+    document: Document, rollout: Rollout, known: Sequence[Document]
+) -> tuple[dict[runs.TemplateKey, AnalysisTemplateSpec], dict[runs.TemplateKey, str], set[str]]:
+    """(templates that a Rollout refers to, why others can't be parsed, fields whose template may be in the
+    cluster).
+    """
     templates: dict[runs.TemplateKey, AnalysisTemplateSpec] = {}
     broken: dict[runs.TemplateKey, str] = {}
     elsewhere: set[str] = set()
@@ -71,9 +83,7 @@ def _templates(document: Document, rollout: Rollout, known: Sequence[Document]) 
             elsewhere.add(path)
         elif body is not None:
             _parse_template(kind, key, body, templates, broken)
-    for problem in runs.problems(rollout.spec, templates, broken):
-        severity = Severity.WARNING if problem.path in elsewhere else Severity.ERROR
-        yield finding(document, problem, severity)
+    return templates, broken, elsewhere
 
 
 def _parse_template(
