@@ -13,6 +13,7 @@ from benchmarks.fleet.processes import Child, Metrics, Operator, Usage, stopping
 
 SETTLE_S = 45.0
 """Before measuring: the first looks of all, which read more than the later ones."""
+FIRST_TURNS_S = 240.0
 LAG = "rollout_turn_lag_seconds"
 Say = Callable[[str], None]
 Row = dict[str, Any]
@@ -40,7 +41,9 @@ def cell(home: Path, under_way: int, healthy: int, seconds: float, say: Say, set
         operator = Operator(folder, folder / "kubeconfig", stub.first)
         with stopping(world, operator):
             ready = operator.wait()
-            say(f"ready after {ready:.1f} s; settling for {settle:g} s")
+            say(f"ready after {ready:.1f} s; everybody's first turn")
+            _first_turns(operator, under_way + healthy, say)
+            say(f"settling for {settle:g} s")
             time.sleep(settle)
             before = _look(operator, world, stub)
             say(f"measuring for {seconds:g} s")
@@ -51,6 +54,17 @@ def cell(home: Path, under_way: int, healthy: int, seconds: float, say: Say, set
             if troubles:
                 say(f"{len(troubles)} lines of trouble, the last: {troubles[-1][:300]}")
             return row | {"troubles": len(troubles)}
+
+
+def _first_turns(operator: Operator, rollouts: int, say: Say) -> None:
+    """Wait until as many turns were taken as there are Rollouts; what it takes longer is told by the row."""
+    began = time.monotonic()
+    while time.monotonic() - began < FIRST_TURNS_S:
+        turns = operator.metrics().total("rollout_turns_total", kind="Rollout")
+        if turns >= rollouts:
+            return
+        say(f"{turns:.0f} of {rollouts} turns")
+        time.sleep(10.0)
 
 
 Look = tuple[Usage, Metrics, dict[str, int], dict[str, int]]
