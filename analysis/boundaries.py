@@ -36,7 +36,8 @@ SAFE: Final = Stakes.weighted(
 )
 FREQUENT: Final = 0.05  # from here on the rare form uses less than 94 % of the information
 SOLVENT: Final = 1.0 - 1e-9  # no stake can lose all on one event, whatever rounding did
-SURE: Final = 0.999  # a share on the line beyond this leaves no room for an alternative
+SURE: Final = 0.999  # a share on the line beyond this leaves no room for an alternative beyond it;
+NEARLY_SURE: Final = 0.99  # alternatives within it are then told from here
 _EDGE: Final = 1e-9  # centres stay this far from 0 and 1
 _ROUNDS: Final = 30
 
@@ -51,13 +52,17 @@ def increments(stakes: Stakes, line: Line, pair: Pair, stable_rate: float) -> Ar
         return alone(stakes.kappas, line, canary)
     if canary.total <= 0 or stable.total <= 0:
         return np.zeros_like(stakes.kappas)
-    form = frequent if is_frequent(line, stable_rate) else rare
+    form = frequent if is_frequent(line, stable_rate, safe=stakes.kappas[-1] < 1) else rare
     return form(stakes.kappas, line, canary.bad, canary.total, stable.bad, stable.total, stable_rate)
 
 
-def is_frequent(line: Line, stable_rate: float) -> bool:
-    """Whether the events are shares so large that the frequent form pays."""
-    return line.share and FREQUENT < line.at(stable_rate) < SURE
+def is_frequent(line: Line, stable_rate: float, *, safe: bool = False) -> bool:
+    """Whether the events are shares so large that the frequent form pays.
+
+    Where the line is beyond the whole nobody can be beyond it, but one can still be found to be within.
+    """
+    base = line.at(stable_rate)
+    return line.share and base > FREQUENT and (safe or base < SURE)
 
 
 Number = float | Array
@@ -104,9 +109,13 @@ def frequent(
     stable_total: Number,
     stable_rate: Number,
 ) -> Array:
-    """log M of each stake in the frequent form, kappa being the ratio of odds; all but `line` broadcast."""
+    """log M of each stake in the frequent form, kappa being the ratio of odds; all but `line` broadcast.
+
+    Stakes beyond the line (kappa > 1) need a line short of the whole.
+    """
     odds = line.rho * canary_total / stable_total
     base = line.rho * stable_rate + line.delta
+    base = np.where(base < SURE, base, NEARLY_SURE)
     alternative = kappas * base / (1.0 - base + kappas * base)
     stable_centre = nearest_on_line(alternative, stable_rate, line, odds)
     centre = line.rho * stable_centre + line.delta

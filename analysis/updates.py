@@ -6,11 +6,12 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import betaln, expit
 
-from analysis.betting import Stakes
+from analysis.betting import Array, Stakes
 from analysis.blocks import LAMBDAS, Blocks, log_ratio
 from analysis.blocks import gains as block_gains
-from analysis.boundaries import HARM, SAFE, increments
+from analysis.boundaries import HARM, SAFE, Number, increments
 from analysis.evidence import NO_EVENTS, Counts, Pair
 from analysis.histogram import NO_BUCKETS, Buckets, common_edges, rebinned
 from analysis.interval import likelihood_added
@@ -24,7 +25,8 @@ from analysis.state import ShapeTest, Test
 
 PRIOR_EVENTS = 0.1  # what the stable rate is guessed from before anything was counted:
 PRIOR_SHARE = 0.001  # a tenth of a bad event in 100 requests,
-PRIOR_PER_POD_HOUR = 0.1  # or in one pod-hour
+PRIOR_PER_POD_HOUR = 0.1  # or in one pod-hour;
+PRIOR_FREQUENT = 0.001  # and how likely the events are nothing rare: then any share is
 MOST_KNOWN = 10_000  # requests of history: what is counted now soon outweighs them
 
 
@@ -42,13 +44,15 @@ def margin_updated(
     """Bet on one interval; one that began before the step speaks for harm only."""
     sided = facing(metric, pair)
     rate, phi = expected_rate(metric, test), metric.dispersion.phi
+    blind = metric.against is Against.STABLE and facing(metric, test.counted).stable.total == 0
+    taken = half if blind else np.asarray
     harm = test.harm
     if harm is not None:
-        harm = harm.invested(share).updated(increments(HARM, line, sided, rate) / phi)
+        harm = harm.invested(share).updated(taken(increments(HARM, line, sided, rate) / phi))
     counted, likelihood = test.counted + pair, likelihood_added(test.likelihood, pair)
     if not in_step:
         return replace(test, harm=harm, counted=counted, likelihood=likelihood)
-    safe = test.safe.updated(increments(SAFE, metric.safe_line, sided, rate) / phi)
+    safe = test.safe.updated(taken(increments(SAFE, metric.safe_line, sided, rate) / phi))
     return Test(harm, safe, counted, test.in_step + pair, likelihood)
 
 
@@ -140,5 +144,24 @@ def facing(metric: Metric, pair: Pair) -> Pair:
 def expected_rate(metric: Metric, test: Test) -> float:
     """The rate of the arm that the other is held against, from what was counted before: it is predictable."""
     past = facing(metric, test.counted).stable
-    prior = PRIOR_PER_POD_HOUR if isinstance(metric.kind, Rate) else PRIOR_SHARE
-    return (past.bad + PRIOR_EVENTS) / (past.total + PRIOR_EVENTS / prior)
+    if isinstance(metric.kind, Rate):
+        return (past.bad + PRIOR_EVENTS) / (past.total + PRIOR_EVENTS / PRIOR_PER_POD_HOUR)
+    return float(expected_share(past.bad, past.total))
+
+
+def expected_share(bad: Number, total: Number) -> Number:
+    """The mean of a share of which `bad` of `total` were seen: it is rare, or, hardly likely, anything.
+
+    Two beta priors, weighed by what they make of the counts: a few requests tell that events are frequent.
+    """
+    rare = (PRIOR_EVENTS, PRIOR_EVENTS / PRIOR_SHARE - PRIOR_EVENTS)
+    odds = math.log(PRIOR_FREQUENT) + betaln(0.5 + bad, 0.5 + total - bad) - betaln(0.5, 0.5)
+    odds = odds - betaln(rare[0] + bad, rare[1] + total - bad) + betaln(*rare)
+    low, any_share = (rare[0] + bad) / (sum(rare) + total), (0.5 + bad) / (1.0 + total)
+    mean: Number = low + expit(odds) * (any_share - low)
+    return mean
+
+
+def half(gained: Array) -> Array:
+    """log M if half of each stake sits this interval out: stakes on a rate of which nothing is known yet."""
+    return np.logaddexp(gained, 0.0) - math.log(2)

@@ -20,7 +20,7 @@ from analysis import Counts, Metric, Pair, Policy, Proportion, Reading, Status, 
 from analysis.betting import Array, Stakes
 from analysis.boundaries import HARM, SAFE, frequent, growth_optimal, rare
 from analysis.metric import Line
-from analysis.updates import PRIOR_EVENTS, PRIOR_SHARE
+from analysis.updates import expected_share, half
 
 NONE, TOLERATE, UNACCEPTABLE = Line(), Line(1.05, 0.0002), Line(1.5, 0.0025)
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -75,7 +75,7 @@ def run(
     rng = np.random.default_rng(seed)
     logs = np.full((runs, 20), math.log1p(-reserve))
     waiting = reserve
-    seen = np.array([PRIOR_EVENTS, PRIOR_EVENTS / PRIOR_SHARE]) * np.ones((runs, 1))
+    seen = np.zeros((runs, 2))
     crossed, last = np.full(runs, math.inf), np.zeros(runs)
     for look in range(looks):
         p_s = rates(look, rng)
@@ -86,8 +86,9 @@ def run(
         if waiting > 0:
             put = min(waiting, reserve / looks)
             logs, waiting = np.logaddexp(logs, math.log(put)), waiting - put
-        counts = (count[:, None] for count in (x_c, n_c, x_s, n_s, seen[:, 0] / seen[:, 1]))
-        logs = logs + form(stakes.kappas, line, *counts)
+        counts = (count[:, None] for count in (x_c, n_c, x_s, n_s, expected_share(*seen.T)))
+        gained = form(stakes.kappas, line, *counts)
+        logs = logs + (gained if look else half(gained))
         seen = seen + np.stack([x_s, n_s], axis=1)
         last = logsumexp(logs + stakes.log_weights, axis=1)
         if waiting > 0:

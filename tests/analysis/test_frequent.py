@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -11,6 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
+from analysis import (
+    Direction,
+    Margin,
+    Metric,
+    Outcome,
+    Policy,
+    Proportion,
+    Reading,
+    Status,
+    begin,
+    begin_step,
+    fold,
+    judge,
+)
 from analysis.betting import Stakes
 from analysis.boundaries import HARM, SAFE, frequent, growth, increments, is_frequent, rare
 from analysis.evidence import Counts, Pair
@@ -37,7 +52,7 @@ def divergence(p: float, q: float) -> float:
         pytest.param(
             0.0001, Line(1.0, 0.1), True, id="a rare event with a wide margin is frequent on the line"
         ),
-        pytest.param(0.9995, NONE, False, id="what always happens leaves no alternative"),
+        pytest.param(0.9995, NONE, False, id="what always happens leaves no worse alternative"),
         pytest.param(0.5, Line(share=False), False, id="a rate by exposure is no share"),
     ],
 )
@@ -104,7 +119,7 @@ def test_no_design_on_the_line_expects_more_than_its_stake_in_the_frequent_form(
     stakes: Stakes, guess: float, line: Line, n_c: int, n_s: int
 ) -> None:
     """E[M] <= 1 by summing over all outcomes, whatever was guessed."""
-    if line.at(guess) >= 0.999:
+    if not is_frequent(line, guess, safe=stakes is SAFE):
         return
     for p_s in (0.0, 0.01, 0.2, 0.5, 0.7, 1.0):
         p_c = line.at(p_s)
@@ -151,3 +166,32 @@ def test_no_frequent_counts_make_nan(x_c: int, n_c: int, x_s: int, n_s: int, rat
     counted = pair(min(x_c, n_c), n_c, min(x_s, n_s), n_s)
     for stakes in (HARM, SAFE):
         assert not np.any(np.isnan(increments(stakes, line, counted, rate)))
+
+
+LOGINS = Metric(
+    "logins",
+    Proportion("ok", "all"),
+    tolerate=Margin(0.01),
+    unacceptable=Margin(0.05),
+    direction=Direction.DECREASE,
+)
+
+
+@pytest.mark.parametrize(
+    ("canary", "outcome"),
+    [
+        pytest.param(0.97, Outcome.NOT_WORSE, id="as many as with stable"),
+        pytest.param(0.99, Outcome.NOT_WORSE, id="more than with stable"),
+        pytest.param(0.90, Outcome.WORSE, id="fewer than is acceptable"),
+    ],
+)
+def test_what_nearly_always_happens_is_judged_where_less_is_worse(canary: float, outcome: Outcome) -> None:
+    """97 % of logins succeed with stable; the arms change places, and the line comes close to the whole."""
+    policy = Policy(metrics=(LOGINS,))
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    cp = begin_step(begin(policy, at), "1", at)
+    for _ in range(6):
+        counted = pair(round(500 * canary), 500, round(4500 * 0.97), 4500)
+        cp = fold(policy, cp, "logins", Reading(at, at + timedelta(seconds=15), Status.OK, (counted,)))
+        at += timedelta(seconds=15)
+    assert judge(policy, cp, at).outcome is outcome

@@ -27,6 +27,7 @@ from analysis import (
     skip,
 )
 from analysis.boundaries import HARM, SAFE
+from analysis.updates import expected_share
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ERRORS = Metric("errors", Proportion("bad", "total"))
@@ -161,13 +162,38 @@ def test_each_edge_of_an_slo_is_a_test_of_its_own() -> None:
 
 def test_the_stable_rate_is_guessed_from_the_past_alone() -> None:
     """A stake drawn from the interval it is bet on would void the guarantee."""
-    first = pair(3, 200, 30, 1800)
-    cp = begin(POLICY, START)
-    alone = fold(POLICY, cp, "errors", ok(0, 15, first)).metrics["errors"].tests[0].harm.logs
-    other = fold(POLICY, cp, "errors", ok(0, 15, pair(3, 200, 0, 1800))).metrics["errors"].tests[0].harm.logs
-    per_event = [(a - b) / 30 for a, b in zip(alone, other, strict=True)]
-    twice = fold(POLICY, cp, "errors", ok(0, 15, pair(3, 200, 60, 1800))).metrics["errors"].tests[0].harm.logs
-    assert [(a - b) / 60 for a, b in zip(twice, other, strict=True)] == pytest.approx(per_event)
+    cp = fold(POLICY, begin(POLICY, START), "errors", ok(0, 15, pair(1, 200, 9, 1800)))
+    none, some, more = (
+        fold(POLICY, cp, "errors", ok(15, 30, pair(3, 200, bad, 1800))).metrics["errors"].tests[0].harm.logs
+        for bad in (0, 30, 60)
+    )
+    per_event = [(a - b) / 30 for a, b in zip(some, none, strict=True)]
+    assert [(a - b) / 60 for a, b in zip(more, none, strict=True)] == pytest.approx(per_event)
+
+
+@pytest.mark.parametrize("name", ["errors", "logins"])
+def test_while_nothing_is_known_of_the_rate_half_of_the_capital_waits(name: str) -> None:
+    """Stakes that are drawn blind may all be wrong: a look at a million requests must not ruin them."""
+    counted = pair(200_000, 1_000_000, 200_000, 1_000_000)
+    cp = fold(POLICY, begin_step(begin(POLICY, START), "1", START), name, ok(0, 15, counted))
+    (test,) = cp.metrics[name].tests
+    assert min(*test.harm.logs, *test.safe.logs) >= math.log(0.5 * 0.7) - 1e-9
+    again = fold(POLICY, cp, name, ok(15, 30, counted))
+    assert min(again.metrics[name].tests[0].safe.logs) < -100
+
+
+@pytest.mark.parametrize(
+    ("bad", "total", "guess"),
+    [
+        pytest.param(0, 0, 0.0015, id="nothing seen: it is rare"),
+        pytest.param(10, 1000, 0.0095, id="one in a hundred"),
+        pytest.param(0, 5000, 0.00002, id="none at all"),
+        pytest.param(10, 10, 0.95, id="all of the first ten"),
+        pytest.param(97_000, 100_000, 0.97, id="nearly always"),
+    ],
+)
+def test_a_few_requests_tell_whether_events_are_rare(bad: float, total: float, guess: float) -> None:
+    assert expected_share(bad, total) == pytest.approx(guess, rel=0.06)
 
 
 def long_story(seed: int, looks: int = 60) -> tuple[Checkpoint, list[tuple[str, Reading]]]:
