@@ -6,11 +6,13 @@ no I/O, no clock, no logging, no randomness. Time is an argument.
     policy = Policy(metrics=(Metric("errors", Proportion(bad=..., total=...)), ...), alpha=0.01, beta=0.05)
     cp = begin(policy, at)                    # once a rollout; cp.to_json(), Checkpoint.from_json(dict)
     cp = begin_step(cp, "3", at)              # fresh safe evidence, once the step's effect was observed
+    cp = route(cp, 0.05, at)                  # the canary's share is tested from here on, if policy.share
     reading = await take(source, metric, arms, cp.cut(name), until, context)  # analysis.sources; never raises
     cp = fold(policy, cp, name, reading)      # exactly once: else NotAtCutError
     cp = skip(cp, name, until)                # give up the evidence of an interval
     judgement = judge(policy, cp, at, active=None, min_duration=timedelta(0))
     reasons = compatible(policy, cp, at, active=None, min_requests=None)  # empty: promoteIfCompatible may
+    calibration = calibrate(policy, name, pod_histories(...), interval, canary_pods)  # before: how noisy it is
 """
 
 from analysis.calibration import Calibration, calibrate
