@@ -12,7 +12,7 @@ no I/O, no clock, no logging, no randomness. Time is an argument.
     cp = skip(cp, name, until)                # give up the evidence of an interval
     judgement = judge(policy, cp, at, active=None, min_duration=timedelta(0))
     reasons = compatible(policy, cp, at, active=None, min_requests=None)  # empty: promoteIfCompatible may
-    calibration = calibrate(policy, name, pod_histories(...), interval, canary_pods)  # before: how noisy it is
+    noise = calibrate(policy, name, pod_histories(...), interval, canary_pods)  # before: how noisy it is
 """
 
 from analysis.calibration import Calibration, calibrate
