@@ -13,6 +13,7 @@ from rollout.sandbox import clock
 from rollout.sandbox.apiserver.resource import SERVICES
 
 from .cluster import ROLLOUTS, ROUTES, RUNS
+from .loop import START
 from .prometheus import SCRAPE_MS, Prometheus
 
 GIVEN = {"RollingBack", "Refused", "Stable", "Initial"}
@@ -37,6 +38,8 @@ class Checks:
         self._told: dict[str, Any] = {}
         self._weights: list[tuple[float, int]] = [(0.0, 0)]
         """(since, percent)"""
+        self._written_by = [""]
+        self._writer = ""
         self._intents: list[tuple[str, str, str]] = []
         self._selectors: dict[str, tuple[str, float, bool]] = {}
         """By Service: the revision that it selects, since when, and whether we chose it."""
@@ -45,8 +48,9 @@ class Checks:
         self._judged = ""
         """What the AnalysisRun was last written to say."""
 
-    def broken(self, entry: Entry, images: dict[str, str]) -> list[str]:
-        """What a write breaks; `images` by revision."""
+    def broken(self, entry: Entry, images: dict[str, str], writer: str) -> list[str]:
+        """What a write breaks; `images` by revision, `writer` which operator writes."""
+        self._writer = writer
         match entry.kind:
             case ROUTES.plural if not entry.gone:
                 found = list(self._routed(entry))
@@ -79,6 +83,7 @@ class Checks:
         if waits and now - since < SETTLE_S:
             yield f"I4: {gains} gains weight {now - since:.1f} s after its selector changed"
         self._weights.append((now, weight))
+        self._written_by.append(self._writer)
 
     def _selected(self, entry: Entry) -> None:
         name = entry.object["metadata"]["name"]
@@ -96,6 +101,8 @@ class Checks:
         if after.get("stepEffectSince"):
             step = (after.get("attempt", ""), after.get("currentStepIndex"))
             self._effects.setdefault(step, after["stepEffectSince"])
+            if after["stepEffectSince"] != before.get("stepEffectSince"):
+                yield from self._took_effect(after)
         yield from self._observed(after)
         yield from self._intent(after)
         yield from self._advanced(before, after)
@@ -115,6 +122,19 @@ class Checks:
         }
         if claimed not in stood:
             yield f"I9: weight {claimed} % is called observed, and was {sorted(stood)} lately"
+
+    def _took_effect(self, after: Manifest) -> Iterator[str]:
+        """I6: an effect was read back, so its weight stood before, or another operator wrote it just then."""
+        wanted = (after.get("canary") or {}).get("desiredWeight", 0)
+        at = (datetime.fromisoformat(after["stepEffectSince"]) - START).total_seconds()
+        stood = [weight for since, weight in self._weights if since <= at][-1]
+        others = [
+            weight
+            for (since, weight), writer in zip(self._weights, self._written_by, strict=True)
+            if since > at and writer != self._writer
+        ]
+        if stood != wanted and wanted not in others:
+            yield f"I6: {wanted} % is called in effect while the route gives {stood} %"
 
     def _intent(self, after: Manifest) -> Iterator[str]:
         told = after.get("intent")

@@ -84,7 +84,7 @@ class Scene:
         words = self.world.becomes(entry)
         if self.checks is not None:
             self.history.append(entry)
-            words += self.checks.broken(entry, self.revisions())
+            words += self.checks.broken(entry, self.revisions(), self.cluster.writer)
             self.broken += [f"{each} (at {at:.3f} s)" for each in words]
         self._count(kind, name, obj, gone=gone)
 
