@@ -34,6 +34,14 @@ QUANTILES: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Of luck; their mean stands for the expectation, the outer ones for the range that is told."""
 
 
+class GivenUp(Enum):
+    """What follows where a hold's time is over and nothing is proved."""
+
+    WAIT = "wait"
+    ROLL_BACK = "roll back"
+    PROMOTE_IF_COMPATIBLE = "promote if compatible"
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """One step that lasts, at one split of the traffic.
@@ -51,6 +59,7 @@ class Hold:
     measured: frozenset[str] = frozenset()
     fresh: bool = True
     pods: tuple[int, int] = (1, 1)
+    given_up: GivenUp = GivenUp.WAIT
 
 
 @dataclass(frozen=True, slots=True)

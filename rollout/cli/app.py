@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rollout.cli import asking, checking, install, planning, seeing, start
+from rollout.cli import asking, checking, install, planning, seeing, simulating, start
 from rollout.cli.failure import Group
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("demo", rich_help_panel="Run")(start.demo)
 app.command("sandbox", rich_help_panel="Run")(start.sandbox)
 app.command("operator", rich_help_panel="Run")(start.operator)
 app.command("plan", rich_help_panel="Judge")(planning.plan)
+app.command("simulate", rich_help_panel="Judge")(simulating.simulate)
 app.command("lint", rich_help_panel="Install")(checking.check)
 app.command("crds", rich_help_panel="Install")(install.crds)
 app.command("manifests", rich_help_panel="Install")(install.manifests)

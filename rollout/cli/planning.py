@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ import yaml
 from analysis.metric import Proportion, Rate
 from analysis.planning import POWER, Forecast, Hold, forecast
 from analysis.policy import InvalidPolicy, Policy
+from analysis.reading import DEFAULT_INTERVAL
 from rollout.api.base import parse_share
 from rollout.api.errors import InvalidSpec
 from rollout.api.parsing import parse
@@ -77,6 +79,8 @@ class Planned:
     rollout: Rollout
     policy: Policy
     holds: tuple[Hold, ...]
+    look: timedelta
+    """The shortest time between two looks that a metric asks for."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,7 +111,7 @@ def plan(
         for each, foreseen in told:
             _print(each, foreseen, rps)
     else:
-        _write([_as_json(each, foreseen) for each, foreseen in told], output)
+        write([_as_json(each, foreseen) for each, foreseen in told], output)
     short = sum(not hold.reaches_margin for _, foreseen in told for hold in foreseen.holds)
     unjudged = [each.rollout.metadata.name for each, _ in told if not each.policy.metrics]
     if strict and (short or unjudged):
@@ -185,7 +189,9 @@ def _planned(document: Document, known: Sequence[Document]) -> Planned:
         if problems:
             raise InvalidSpec(problems)
         run = asked_of(rollout.spec, templates)
-        return Planned(document.path, rollout, policy_of(run), holds_of(rollout.spec, run))
+        asked = [metric.interval for metric in run.metrics if metric.interval is not None]
+        look = min(asked, default=DEFAULT_INTERVAL)
+        return Planned(document.path, rollout, policy_of(run), holds_of(rollout.spec, run), look)
     except InvalidSpec as invalid:
         raise Failure(f"{document.path}:{document.line}: {invalid.problems[0]}") from invalid
     except InvalidPolicy as invalid:
@@ -235,7 +241,8 @@ def _as_json(each: Planned, foreseen: Forecast) -> dict[str, Any]:
     return head | outlook.as_json(foreseen, each.names) | {"warnings": list(said)}
 
 
-def _write(body: list[dict[str, Any]], form: Form) -> None:
+def write(body: list[dict[str, Any]], form: Form) -> None:
+    """Print what is said of each Rollout for machines."""
     if form is Form.JSON:
         sys.stdout.write(json.dumps({"rollouts": body}, indent=2) + "\n")
     else:

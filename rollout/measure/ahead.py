@@ -2,20 +2,25 @@
 
 from datetime import timedelta
 
-from analysis.planning import Hold
+from analysis.planning import GivenUp, Hold
 from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.rollout import (
     STEP_KINDS,
-    AnalysisStep,
     BackgroundAnalysis,
-    JudgeStep,
+    OnInconclusive,
     PauseStep,
     RolloutSpec,
-    SetWeightStep,
+    Step,
 )
 from rollout.measure.policy import active_in, measured_in
 from rollout.plan import replicas, schedule
 from rollout.workloads.runs import Templates, metrics
+
+_GIVEN_UP = {
+    OnInconclusive.PAUSE: GivenUp.WAIT,
+    OnInconclusive.ROLLBACK: GivenUp.ROLL_BACK,
+    OnInconclusive.PROMOTE_IF_COMPATIBLE: GivenUp.PROMOTE_IF_COMPATIBLE,
+}
 
 
 def asked_of(spec: RolloutSpec, templates: Templates) -> AnalysisRunSpec:
@@ -57,6 +62,7 @@ def holds_of(spec: RolloutSpec, run: AnalysisRunSpec) -> tuple[Hold, ...]:
                 measured=_measured(run, index, canary.analysis),
                 fresh=fresh != key,
                 pods=_pods(spec, weight),
+                given_up=_given_up(step),
             )
         )
         key = fresh
@@ -68,13 +74,18 @@ def kind_of(spec: RolloutSpec, hold: Hold) -> str:
     return STEP_KINDS[type(spec.strategy.canary.steps[int(hold.step)])]
 
 
-def _times(step: SetWeightStep | PauseStep | AnalysisStep | JudgeStep) -> tuple[timedelta, timedelta] | None:
+def _times(step: Step) -> tuple[timedelta, timedelta] | None:
     gate = schedule.gate(step)
     if gate is not None:
         return schedule.least(gate), gate.max_duration
     if isinstance(step, PauseStep) and step.pause.duration is not None:
         return step.pause.duration, step.pause.duration
     return None
+
+
+def _given_up(step: Step) -> GivenUp:
+    gate = schedule.gate(step)
+    return _GIVEN_UP[gate.on_inconclusive] if gate is not None else GivenUp.WAIT
 
 
 def _measured(run: AnalysisRunSpec, index: int, background: BackgroundAnalysis | None) -> frozenset[str]:
