@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from analysis.metric import Proportion
 from analysis.power import rate_at
-from analysis.simulation import Course, World, courses, summary
+from analysis.simulation import Course, World, courses, summary, typical
+from rollout.cli import drawing
 from rollout.cli.failure import ExitCode, Failure
 from rollout.cli.planning import (
     BadRate,
@@ -29,6 +31,7 @@ from rollout.cli.planning import (
     write,
 )
 from rollout.show import outlook, simulated
+from rollout.show.outlook import minutes
 from rollout.show.simulated import Told
 
 RUNS = 200
@@ -36,6 +39,11 @@ SEED = 1
 
 Runs = Annotated[int, typer.Option("--runs", min=1, max=100_000, help="How many rollouts of each canary.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same rollouts.")]
+
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw it: FILE.svg or FILE.png.", show_default=False),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +65,10 @@ def simulate(
     runs: Runs = RUNS,
     seed: Seed = SEED,
     output: FormOption = None,
+    plot: Plot = None,
 ) -> None:
     """Play rollouts of a good, a tolerable and a bad version, and say how often each ended how."""
+    drawing.checked(plot)
     if not 0 < rps < float("inf"):
         raise typer.BadParameter(f"{rps:g}: must be above 0", param_hint="--rps")
     share, given = a_share(error_rate, "--error-rate"), rates_given(rate)
@@ -66,6 +76,8 @@ def simulate(
     found = rollouts_in(path)
     tried = [(each, rates_of(each.policy, share, given)) for each in found]
     cases = [_cases(each, rates, bad) for each, rates in tried]
+    if plot is not None and len(found) > 1:
+        raise Failure(f"--plot draws one Rollout, {path} has {len(found)}", ExitCode.USAGE)
     body: list[dict[str, Any]] = []
     with _progress() as progress:
         for (each, rates), some in zip(tried, cases, strict=True):
@@ -79,6 +91,8 @@ def simulate(
             if output is None:
                 _print(each, rates, told, rps, runs, seed)
             body.append(_as_json(each, told, seed))
+            if plot is not None:
+                _draw(plot, each, rates, some, played, rps)
     if output is not None:
         write(body, output)
 
@@ -114,6 +128,36 @@ def _played(
         progress.advance(task)
     progress.remove_task(task)
     return played
+
+
+def _draw(
+    file: Path,
+    each: Planned,
+    rates: dict[str, float],
+    cases: Sequence[Case],
+    played: dict[str, list[Course]],
+    rps: float,
+) -> None:
+    """The good canary and the bad one, each by the rollout of median length of its most frequent end."""
+    worst = each.policy.metric(next(iter(cases[-1].rates)))
+    stable = rates[worst.name]
+    margins = [
+        rate_at(worst, margin, stable) / stable if stable > 0 else None
+        for margin in (worst.acceptable, worst.refusable)
+    ]
+    columns = []
+    for case in (cases[0], cases[-1]):
+        some = played[case.name]
+        seen = summary(some).ends
+        end = max(seen, key=lambda each: seen[each].count)
+        course = typical(some, end)
+        assert course is not None, "an end that is most frequent was seen"
+        ends = ", ".join(f"{share.count} {name.value}" for name, share in seen.items() if share.count)
+        subtitle = f"{len(some)} rollouts: {ends}\nbold: one, {end.value} after {minutes(course.minutes)}"
+        title = f"A canary {case.name}" if case is cases[0] else f"A canary with {case.name}"
+        columns.append(drawing.Column(title, subtitle, course, some, worst.name, margins[0], margins[1]))
+    heading = f"{each.rollout.metadata.name} at {rps:g} requests/s"
+    drawing.draw(file, heading, each.policy, columns)
 
 
 def _progress() -> Progress:
