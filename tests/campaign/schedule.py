@@ -37,6 +37,20 @@ WORLDLY = {
     Kind.FLIPPING,
 }
 """What changes the very way that the weights take."""
+SLOWS = {
+    Kind.DELAY,
+    Kind.HANG_BEFORE,
+    Kind.HANG_AFTER,
+    Kind.FREEZE_BEFORE,
+    Kind.FREEZE_AFTER,
+    Kind.STORM,
+    Kind.WATCHES_LATE,
+    Kind.WATCHES_CUT,
+    Kind.WATCHES_GONE,
+}
+"""What lets endpoints change between a look at them and what is done about it."""
+QUICK_S, SLOW_S = 0.2, 45.0
+"""For how long at most: endpoints come by watches, and a turn makes several calls."""
 FALSIFIES = {Kind.METRICS, Kind.RESETS}
 
 
@@ -143,6 +157,7 @@ async def _played(
     try:
         if story.git:
             await stories.from_git(scene)
+        scene.world.stale_s = SLOW_S if kinds & SLOWS else QUICK_S
         scene.watch(Checks(scene.world, scene.prometheus, list(story.steps), counts=not kinds & FALSIFIES))
         began = asyncio.get_running_loop().time()
         weather.begin()

@@ -131,6 +131,10 @@ class World:
     """Ready endpoints by slice and revision; a slice's Service is the first word of its name."""
     pods: dict[str, int] = field(default_factory=dict)
     """Pods that a ReplicaSet shall have, by revision."""
+    stale_s: float = 0.0
+    """How old a snapshot's endpoints may be when it is acted on."""
+    before: list[tuple[float, str, dict[str, int]]] = field(default_factory=list)
+    """What Services reached until then."""
     last_traffic: dict[str, float] = field(default_factory=dict)
     meddled: set[str] = field(default_factory=set)
     """Services whose selector somebody else wrote last: it may be restored at any weight."""
@@ -166,14 +170,15 @@ class World:
         if weight > self.weight:
             if weight > self.recorded:
                 yield f"I3: the canary is raised to {weight} %, recorded is {self.recorded} %"
-            reached = self.reached(CANARY)
+            lately = self.lately(CANARY, at)
             revision = self.selectors.get(CANARY, "")
-            if set(reached) != {revision}:
-                yield f"I4: the canary is raised to {weight} %, its Service reaches {reached}"
+            if all(set(each) != {revision} for each in lately):
+                yield f"I4: the canary is raised to {weight} %, its Service reaches {lately[0]}"
             needed = math.ceil(weight * self.wanted / 100)
-            if 0 < reached.get(revision, 0) < needed and self.reached(STABLE):
-                yield f"I4: the canary is raised to {weight} % with {reached[revision]} of {needed} pods"
-        if weight < self.weight and not self.reached(STABLE):
+            counts = [each.get(revision, 0) for each in lately]
+            if all(0 < count < needed for count in counts) and self.reached(STABLE):
+                yield f"I4: the canary is raised to {weight} % with {counts[0]} of {needed} pods"
+        if weight < self.weight and not any(self.lately(STABLE, at)):
             yield f"I1: stable is raised to {100 - weight} % without an endpoint"
         self._mark(at)
         self.weight = weight
@@ -202,6 +207,8 @@ class World:
                 revision = pod.split("-")[1]
                 counts[revision] = counts.get(revision, 0) + 1
         service = meta["labels"]["kubernetes.io/service-name"]
+        self.before.append((entry.at, service, self.reached(service)))
+        self.before = [each for each in self.before if each[0] >= entry.at - self.stale_s]
         self.ready[f"{service} {meta['name']}"] = counts
 
     def _sized(self, entry: Entry) -> Iterator[str]:
@@ -229,6 +236,13 @@ class World:
     def _share(self, revision: str) -> int:
         stable = 100 - self.weight if self.selectors.get(STABLE) == revision else 0
         return stable + (self.weight if self.selectors.get(CANARY) == revision else 0)
+
+    def lately(self, service: str, at: float) -> list[dict[str, int]]:
+        """What a Service reaches, and what it reached lately: a turn may have seen any of it."""
+        former = [
+            reached for until, name, reached in self.before if name == service and until >= at - self.stale_s
+        ]
+        return [self.reached(service), *former]
 
     def reached(self, service: str) -> dict[str, int]:
         """Ready endpoints of a Service, by revision."""
