@@ -224,7 +224,9 @@ class Observer:
         pods = (self._caches.pods.get(namespace, who) for each in slices for who in each.serving)
         hashes = {pod.name: pod.hash for pod in pods if pod is not None}
         seen = services.read(service, slices, hashes, settled=False)
-        since = self.memory.stands_since(metadata["uid"], seen.name, (seen.hash, seen.ready), now)
+        # Its version too: another operator may have turned it away and back between two of our looks.
+        state = (seen.hash, seen.ready, service["metadata"]["resourceVersion"])
+        since = self.memory.stands_since(metadata["uid"], seen.name, state, now)
         return services.read(service, slices, hashes, settled=now - since >= self._min_settle)
 
     async def _claimed_twice(self, reading: Reading, namespace: str, name: str) -> tuple[Problem, ...]:

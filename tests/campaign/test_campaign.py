@@ -80,6 +80,15 @@ def test_any_fault_at_any_call_site_changes_nothing(stage: Stage, name: str, par
             Schedule("promotion", (Fault(Kind.INVALID, site="create replicasets.apps"),)),
             id="a template that was refused for a while",
         ),
+        pytest.param(
+            Schedule(
+                "retry",
+                (Fault(Kind.SECOND, time=5.3, seconds=23.3), Fault(Kind.HANG_AFTER, write=11)),
+                seed=864,
+                moment=1.47,
+            ),
+            id="a selector that another operator turned away and back unseen",
+        ),
     ],
 )
 def test_what_a_campaign_has_found_stays_mended(stage: Stage, schedule: Schedule) -> None:
