@@ -8,7 +8,7 @@ start, and routes that are read back, come on top.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -16,10 +16,10 @@ from typing import Final
 
 from scipy.special import ndtri
 
-from analysis.metric import Mean, Metric, Proportion, Rate, Up
+from analysis.holds import Hold, Rates, evidence_before, flow_of, plannable
+from analysis.metric import Mean, Metric, Proportion, Rate
 from analysis.policy import Policy
 from analysis.power import (
-    Flow,
     Question,
     Side,
     Stretch,
@@ -32,34 +32,6 @@ from analysis.power import (
 POWER: Final = 0.8
 QUANTILES: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Of luck; their mean stands for the expectation, the outer ones for the range that is told."""
-
-
-class GivenUp(Enum):
-    """What follows where a hold's time is over and nothing is proved."""
-
-    WAIT = "wait"
-    ROLL_BACK = "roll back"
-    PROMOTE_IF_COMPATIBLE = "promote if compatible"
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """One step that lasts, at one split of the traffic.
-
-    weight: the canary's share of the traffic, 0 to 1. least, most: how long it holds; a pause is both its
-    duration. gates: metrics that it waits for (none: it passes when its time is over). measured: metrics that
-    may roll back meanwhile. fresh: its safe evidence begins anew with it. pods: of canary and stable.
-    """
-
-    step: str
-    weight: float
-    least: timedelta
-    most: timedelta
-    gates: frozenset[str] = frozenset()
-    measured: frozenset[str] = frozenset()
-    fresh: bool = True
-    pods: tuple[int, int] = (1, 1)
-    given_up: GivenUp = GivenUp.WAIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +122,6 @@ class Forecast:
     end: End | None = None
 
 
-Rates = Mapping[str, float]
-"""Stable's rate by metric name, the same for all edges: a share, or events a pod-hour."""
-
-
 def forecast(
     policy: Policy,
     holds: Sequence[Hold],
@@ -174,7 +142,8 @@ def forecast(
     _check(policy, requests, rates, power)
     z = float(ndtri(power))
     outlooks = tuple(
-        _outlook(policy, hold, _before(holds, place), requests, rates, z) for place, hold in enumerate(holds)
+        _outlook(policy, hold, evidence_before(holds, place), requests, rates, z)
+        for place, hold in enumerate(holds)
     )
     lucks = [float(ndtri(each)) for each in QUANTILES]
     good = _spread([_good_minutes(policy, holds, requests, rates, luck) for luck in lucks])
@@ -204,31 +173,10 @@ def _check(policy: Policy, requests: float, rates: Rates, power: float) -> None:
             raise ValueError(f"{name}: a share is at least 0 and below 1, a rate at least 0, not {rate:g}")
 
 
-def plannable(metric: Metric) -> bool:
-    """Whether counts of independent events tell how strong its evidence will be: not of a gauge."""
-    return not isinstance(metric.kind, Mean | Up)
-
-
-def flow_of(metric: Metric, hold: Hold, requests: float) -> Flow:
-    """What both arms bring in a minute of a hold."""
-    if isinstance(metric.kind, Rate):
-        return Flow(hold.pods[0] / 60, hold.pods[1] / 60)
-    return Flow(requests * hold.weight, requests * (1 - hold.weight))
-
-
 def _planned(policy: Policy, names: frozenset[str], rates: Rates) -> Iterator[Metric]:
     for metric in policy.metrics:
         if metric.name in names and metric.name in rates and plannable(metric):
             yield metric
-
-
-def _before(holds: Sequence[Hold], place: int) -> float:
-    """Minutes of evidence that a hold's step has when it begins, from holds at the same split before it."""
-    minutes = 0.0
-    while place > 0 and not holds[place].fresh:
-        place -= 1
-        minutes += holds[place].least / timedelta(minutes=1)
-    return minutes
 
 
 def _outlook(policy: Policy, hold: Hold, before: float, requests: float, rates: Rates, z: float) -> Outlook:
@@ -271,7 +219,7 @@ def _reach(
 
 def _good_minutes(policy: Policy, holds: Sequence[Hold], requests: float, rates: Rates, luck: float) -> float:
     return math.fsum(
-        _lasts(hold, _until_passed(policy, hold, _before(holds, place), requests, rates, {}, luck))
+        _lasts(hold, _until_passed(policy, hold, evidence_before(holds, place), requests, rates, {}, luck))
         for place, hold in enumerate(holds)
     )
 
@@ -337,7 +285,9 @@ def _bad_course(
     excess, minutes, failed = abs(truth.canary - truth.stable), 0.0, 0.0
     for place, hold in enumerate(holds):
         flow = flow_of(metric, hold, requests)
-        passed = _until_passed(policy, hold, _before(holds, place), requests, rates, dict([bad]), luck)
+        passed = _until_passed(
+            policy, hold, evidence_before(holds, place), requests, rates, dict([bad]), luck
+        )
         lasts = _lasts(hold, passed)
         watched = metric.role.rolls_back and metric.name in hold.measured
         found = (

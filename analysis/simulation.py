@@ -19,8 +19,8 @@ from scipy.special import betaincinv
 
 from analysis.compatibility import compatible
 from analysis.evidence import Counts, Pair
+from analysis.holds import GivenUp, Hold, Rates, flow_of
 from analysis.metric import Metric, Proportion, Rate, Slo
-from analysis.planning import GivenUp, Hold, Rates, flow_of
 from analysis.policy import Policy
 from analysis.power import Truth
 from analysis.reading import PATIENCE, Reading, Status

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from analysis.holds import Hold
 from analysis.metric import Proportion, Rate
-from analysis.planning import POWER, Forecast, Hold, forecast
+from analysis.planning import POWER, Forecast, forecast
 from analysis.policy import InvalidPolicy, Policy
 from analysis.reading import DEFAULT_INTERVAL
 from rollout.api.base import parse_share

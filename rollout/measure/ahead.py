@@ -1,8 +1,8 @@
-"""What a Rollout's steps will ask of the judge: holds as `analysis.planning` takes them. Pure."""
+"""What a Rollout's steps will ask of the judge: holds as plans and simulations take them. Pure."""
 
 from datetime import timedelta
 
-from analysis.planning import GivenUp, Hold
+from analysis.holds import GivenUp, Hold
 from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.rollout import (
     STEP_KINDS,

@@ -9,7 +9,8 @@ from datetime import timedelta
 import pytest
 
 from analysis import Margin, Mean, Metric, Policy, Proportion, Rate, Role
-from analysis.planning import End, Hold, forecast
+from analysis.holds import Hold
+from analysis.planning import End, forecast
 
 ERRORS = Metric("errors", Proportion("bad", "total"))
 POLICY = Policy((ERRORS,))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from analysis import Metric, Policy, Proportion, Rate, Slo
-from analysis.planning import GivenUp, Hold, forecast
+from analysis.holds import GivenUp, Hold
+from analysis.planning import forecast
 from analysis.simulation import Course, End, World, courses, play, share_of, summary, typical
 
 ERRORS = Metric("errors", Proportion("bad", "total"))
@@ -40,6 +42,23 @@ def test_the_same_seed_gives_the_same_rollouts_and_another_one_others() -> None:
 
 def test_more_runs_begin_with_the_same_ones() -> None:
     assert played(BUSY, 4)[:2] == played(BUSY, 2)
+
+
+def test_how_long_one_rollout_lasts_moves_no_other() -> None:
+    busy = replace(BUSY, requests=60_000)  # so that no step is inconclusive
+    short, long = played(busy, 2, STEPS[:1])[1], played(busy, 2)[1]
+    assert len(long.sights) > len(short.sights)
+    assert long.sights[: len(short.sights)] == short.sights
+
+
+def test_proof_that_it_is_not_worse_begins_anew_in_each_step() -> None:
+    often = replace(BUSY, requests=12_000, look=timedelta(seconds=3))
+    course = next(each for each in played(often, 9) if each.end is End.PROMOTED)
+    for before, after in pairwise(course.sights):
+        if before.step != after.step:
+            assert before.log_e_safe is not None
+            assert after.log_e_safe is not None
+            assert before.log_e_safe >= np.log(20) > after.log_e_safe
 
 
 def test_a_good_canary_is_hardly_ever_rolled_back_and_a_bad_one_hardly_ever_promoted() -> None:
