@@ -1,7 +1,6 @@
 """One turn of one Rollout: observe, measure, plan, execute. Only `plan` decides."""
 
 import logging
-from collections.abc import Callable
 from datetime import datetime
 
 from rollout.api.status import RolloutStatus
@@ -17,50 +16,38 @@ log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """Takes turns; `clock` is read once a turn."""
+    """Takes turns; the time of a turn is that of its snapshot."""
 
-    def __init__(
-        self,
-        kube: Kube,
-        observer: Observer,
-        measurer: Measurer,
-        executor: Executor,
-        clock: Callable[[], datetime],
-    ) -> None:
+    def __init__(self, kube: Kube, observer: Observer, measurer: Measurer, executor: Executor) -> None:
         self._kube = kube
         self._observer = observer
         self._measurer = measurer
         self._executor = executor
-        self._clock = clock
 
     async def turn(self, namespace: str, name: str) -> datetime | None:
         """Bring one Rollout a step further; returns when to look again."""
-        now = self._clock()
-        seen = await self._observer.observe(namespace, name, now)
+        seen = await self._observer.observe(namespace, name)
         if seen is None:
             return None
-        measured = await self._measure(seen, now)
+        measured = await self._measure(seen)
         if measured.evidence.problems and await self._executor.renew(seen):
-            return now
-        actions = plan(seen.observed, measured.evidence, now)
+            return seen.at
+        actions = plan(seen.observed, measured.evidence, seen.at)
         if not seen.live and not _only_tells(actions, seen.observed.status):
             # What is written rests on what is there now, not on what a cache last heard.
-            version, seen = (
-                seen.observed.resource_version,
-                await self._observer.observe(namespace, name, now, live=True),
-            )
-            if seen is None or seen.observed.resource_version != version:
-                return now
-            actions = plan(seen.observed, measured.evidence, now)
+            look, seen = seen, await self._observer.observe(namespace, name, live=True)
+            if seen is None or seen.observed.resource_version != look.observed.resource_version:
+                return look.at
+            actions = plan(seen.observed, measured.evidence, seen.at)
         log.debug("%s/%s: %s", namespace, name, actions)
-        return await self._executor.execute(seen, measured, actions, now)
+        return await self._executor.execute(seen, measured, actions, seen.at)
 
-    async def _measure(self, seen: Seen, now: datetime) -> Measured:
+    async def _measure(self, seen: Seen) -> Measured:
         if seen.observed.deleted_at is not None:
             return NOTHING
         needed = self._measurer.needs(seen.observed)
         run = await self._kube.find(kinds.ANALYSIS_RUNS, seen.observed.namespace, needed) if needed else None
-        return await self._measurer.measure(seen.observed, run, now)
+        return await self._measurer.measure(seen.observed, run, seen.at)
 
 
 def _only_tells(actions: list[Action], status: RolloutStatus) -> bool:

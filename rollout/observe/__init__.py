@@ -4,7 +4,7 @@ From the watch caches where nothing is under way; the Rollout always, and its Se
 something is under way, are read live, since a stale one would hurt there. Nothing is decided or written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -33,6 +33,8 @@ LIVE_EVERY = timedelta(seconds=60)
 class Seen:
     """A snapshot, and the objects it was made of, for those who write them."""
 
+    at: datetime
+    """When it was complete: a turn that was stopped while it read counts no time that it did not see."""
     rollout: Manifest
     observed: Observed
     services: Mapping[str, Manifest]
@@ -45,13 +47,16 @@ class Seen:
 class Observer:
     """Takes snapshots."""
 
-    def __init__(self, kube: Kube, caches: Caches, min_settle: timedelta) -> None:
+    def __init__(
+        self, kube: Kube, caches: Caches, min_settle: timedelta, clock: Callable[[], datetime]
+    ) -> None:
         self._kube = kube
+        self._clock = clock
         self._caches = caches
         self._min_settle = min_settle
         self.memory = Memory()
 
-    async def observe(self, namespace: str, name: str, now: datetime, *, live: bool = False) -> Seen | None:
+    async def observe(self, namespace: str, name: str, *, live: bool = False) -> Seen | None:
         """The snapshot; None where the Rollout is gone.
 
         `live`: of all that writes would rest on, read where something is under way. Without it that is read
@@ -65,13 +70,14 @@ class Observer:
         if rollout is None:
             self._forget((namespace, name))
             return None
-        reading = self._read(rollout, now)
+        reading = self._read(rollout, self._clock())
         try:
-            return await self._seen(rollout, reading, now, live=live)
+            return await self._seen(rollout, reading, live=live)
         except (Retry, Stalled) as missing:
             if reading.deleted_at is None:
                 raise
-            return Seen(rollout, _alone(rollout, reading, str(missing)), {}, {}, {}, live=True)
+            alone = _alone(rollout, reading, str(missing))
+            return Seen(self._clock(), rollout, alone, {}, {}, {}, live=True)
 
     def _read(self, rollout: Manifest, now: datetime) -> Reading:
         uid = rollout["metadata"]["uid"]
@@ -96,16 +102,17 @@ class Observer:
             self.memory.claim(name, claimed(rollout))
             self._caches.follow(metadata["namespace"])
 
-    async def _seen(self, rollout: Manifest, reading: Reading, now: datetime, *, live: bool) -> Seen:
+    async def _seen(self, rollout: Manifest, reading: Reading, *, live: bool) -> Seen:
         namespace, uid = rollout["metadata"]["namespace"], rollout["metadata"]["uid"]
         around = await self._caches.of(namespace)
-        live = _under_way(reading) and (live or self._is_stale(uid, around, now))
+        began = self._clock()
+        live = _under_way(reading) and (live or self._is_stale(uid, around, began))
         found_services = await self._services(around, namespace, reading, live=live)
         found_routes = await self._routes(around, namespace, reading, live=live)
         templates, broken = self._templates(around, namespace)
         self.memory.claim((namespace, rollout["metadata"]["name"]), claimed(rollout))
         if live:
-            self.memory.live_at[uid] = now
+            self.memory.live_at[uid] = began
         replica_sets = self._replica_sets(namespace, uid)
         problems = (
             *reading.problems,
@@ -113,9 +120,11 @@ class Observer:
             *(await self._claimed_twice(reading, namespace, rollout["metadata"]["name"])),
             *references.route_problems(reading, found_routes),
             *(runs.problems(reading.spec, templates, broken) if reading.spec else ()),
-            *(await self._template_problems(rollout, reading, replica_sets, now)),
+            *(await self._template_problems(rollout, reading, replica_sets, began)),
         )
+        now = self._clock()
         return Seen(
+            at=now,
             rollout=rollout,
             observed=self._observed(
                 rollout, reading, problems, replica_sets, found_services, found_routes, around, now

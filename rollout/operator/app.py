@@ -149,9 +149,9 @@ class Operator:
         )
         mirrors = Mirrors(Path(directory), _git_policy(settings), threads=settings.git_polls_at_once)
         stack.push_async_callback(mirrors.close)
-        observer = Observer(kube, self._caches, settings.min_settle)
+        observer = Observer(kube, self._caches, settings.min_settle, _clock)
         measurer = self._measurer = Measurer(self._sources.at, settings.measure_lag)
-        self._reconciler = Reconciler(kube, observer, measurer, Executor(kube, measurer, metrics), _clock)
+        self._reconciler = Reconciler(kube, observer, measurer, Executor(kube, measurer, metrics))
         self._gitops = GitOps(
             kube, mirrors, lambda *name: self._queue.exclusive(Key(waking.ROLLOUT, *name)), metrics, _clock
         )

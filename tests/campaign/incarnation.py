@@ -47,10 +47,10 @@ class Incarnation:
         self._queue = Queue(self._turn, settings.turns_at_once, clock.now)
         self._caches = Caches(kube, settings.watched, self._changed)
         self._rollouts: Reflector[Manifest] = Reflector(kube, kinds.ROLLOUTS, dict, on_change=self._told)
-        observer = Observer(kube, self._caches, settings.min_settle)
+        observer = Observer(kube, self._caches, settings.min_settle, clock.now)
         measurer = Measurer(lambda _address: source, settings.measure_lag)
         executor = Executor(kube, measurer, METRICS)
-        self._reconciler = Reconciler(kube, observer, measurer, executor, clock.now)
+        self._reconciler = Reconciler(kube, observer, measurer, executor)
         self._gitops = self._sources = None
         if mirrors is not None:
             exclusive = lambda *name: self._queue.exclusive(Key(ROLLOUT, *name))  # noqa: E731

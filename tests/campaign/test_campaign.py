@@ -89,6 +89,21 @@ def test_any_fault_at_any_call_site_changes_nothing(stage: Stage, name: str, par
             ),
             id="a selector that another operator turned away and back unseen",
         ),
+        pytest.param(
+            Schedule(
+                "rollback",
+                (
+                    Fault(Kind.HANG_AFTER, site="list httproutes.gateway.networking.k8s.io"),
+                    Fault(
+                        Kind.FREEZE_BEFORE,
+                        site="watch clusteranalysistemplates.progressive.delivery",
+                        seconds=12.0,
+                    ),
+                ),
+                seed=14,
+            ),
+            id="a turn that was stopped while it read counted the time as seen",
+        ),
     ],
 )
 def test_what_a_campaign_has_found_stays_mended(stage: Stage, schedule: Schedule) -> None:

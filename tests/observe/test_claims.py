@@ -62,7 +62,7 @@ class Scene:
 
     async def twice(self, name: str) -> list[str]:
         """What speaks against a Rollout."""
-        seen = await self.observer.observe(SHOP, name, NOW)
+        seen = await self.observer.observe(SHOP, name)
         assert seen is not None
         return [each.message for each in seen.observed.problems if "already" in each.message]
 
@@ -76,7 +76,7 @@ async def scene() -> AsyncIterator[Scene]:
             caches = Caches(kube, None, lambda _change: None)
             following = asyncio.create_task(caches.run())
             await caches.synced()
-            yield Scene(kube, Observer(kube, caches, timedelta(0)))
+            yield Scene(kube, Observer(kube, caches, timedelta(0), lambda: NOW))
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
 

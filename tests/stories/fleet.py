@@ -128,10 +128,10 @@ async def fleet(mother: Objects, url: str, size: int, home: Path) -> AsyncIterat
         async with Kube(configuration) as kube, _followed(kube) as caches:
             shared = BatchingSource(source)
             measurer = Measurer(lambda _: shared, timedelta(0))
-            observer = Observer(kube, caches, timedelta(0))
-            executor = Executor(kube, measurer, Metrics())
             time = Time(datetime.now(UTC) + LATER)
-            reconciler = Reconciler(kube, observer, measurer, executor, lambda: time.now)
+            observer = Observer(kube, caches, timedelta(0), lambda: time.now)
+            executor = Executor(kube, measurer, Metrics())
+            reconciler = Reconciler(kube, observer, measurer, executor)
             found = Fleet(namespace, size, reconciler, prometheus, time)
             running.server.fault = _noting(found.requests)
             yield found
