@@ -13,7 +13,7 @@ from .schedule import Outcome, Schedule, Stage
 from .shrinking import shrunk
 from .stories import AT_A_MOMENT, BY_NAME, FIRST, STORIES
 
-RANDOM, CHUNK = 500, 20
+RANDOM, CHUNK = 500, 10
 WITH_GIT = 12
 EVENTS = "create events"
 SPREAD = 3
@@ -103,6 +103,18 @@ def test_any_fault_at_any_call_site_changes_nothing(stage: Stage, name: str, par
                 seed=14,
             ),
             id="a turn that was stopped while it read counted the time as seen",
+        ),
+        pytest.param(
+            Schedule(
+                "promotion",
+                (
+                    Fault(Kind.FREEZE_AFTER, site="list endpointslices.discovery.k8s.io", seconds=12.0),
+                    Fault(Kind.KILL_AFTER, site="list rollouts.progressive.delivery", seconds=3.0),
+                    Fault(Kind.BUSY, site="watch analysisruns.progressive.delivery"),
+                ),
+                seed=58,
+            ),
+            id="a version lost its traffic by an old list of endpoints",
         ),
     ],
 )
