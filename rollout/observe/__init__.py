@@ -4,7 +4,7 @@ From the watch caches where nothing is under way; the Rollout always, and its Se
 something is under way, are read live, since a stale one would hurt there. Nothing is decided or written.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,7 +23,8 @@ from rollout.observe.reading import Reading, read
 from rollout.plan import observed
 from rollout.plan.observed import Observed
 from rollout.routers import gateway_api
-from rollout.workloads import replicasets, runs, services
+from rollout.workloads import endpoints, pods, replicasets, runs, services
+from rollout.workloads.endpoints import EndpointSlice
 
 LIVE_EVERY = timedelta(seconds=60)
 """A lost watch event costs no more than this."""
@@ -122,12 +123,15 @@ class Observer:
             *(runs.problems(reading.spec, templates, broken) if reading.spec else ()),
             *(await self._template_problems(rollout, reading, replica_sets, began)),
         )
+        reached = {
+            name: await self._reached(around, service, live=live) for name, service in found_services.items()
+        }
         now = self._clock()
         return Seen(
             at=now,
             rollout=rollout,
             observed=self._observed(
-                rollout, reading, problems, replica_sets, found_services, found_routes, around, now
+                rollout, reading, problems, replica_sets, found_services, found_routes, reached, now
             ),
             services=found_services,
             routes=found_routes,
@@ -148,12 +152,13 @@ class Observer:
         replica_sets: tuple[observed.ReplicaSet, ...],
         found_services: Mapping[str, Manifest],
         found_routes: Mapping[str, Manifest],
-        around: Neighbourhood,
+        reached: Mapping[str, tuple[Iterable[EndpointSlice], Mapping[str, str]]],
         now: datetime,
     ) -> Observed:
         metadata, traffic = rollout["metadata"], reading.traffic
         seen = {
-            name: self._service(metadata, manifest, around, now) for name, manifest in found_services.items()
+            name: self._service(metadata, manifest, reached[name], now)
+            for name, manifest in found_services.items()
         }
         return Observed(
             namespace=metadata["namespace"],
@@ -225,18 +230,47 @@ class Observer:
     def _runs(self, namespace: str, uid: str) -> tuple[observed.Run, ...]:
         return tuple(each.run for each in self._caches.runs.find(namespace, uid))
 
+    async def _reached(
+        self, around: Neighbourhood, service: Manifest, *, live: bool
+    ) -> tuple[Iterable[EndpointSlice], Mapping[str, str]]:
+        """Endpoints of a Service, and the revision of each pod by its name.
+
+        Where nobody seems to serve and something may be written, the server is asked: on hearsay, such as a
+        list that lay about for a while, a healthy version would lose its traffic.
+        """
+        namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
+        slices: Iterable[EndpointSlice] = around.slices.find(namespace, name)
+        hashes = self._hashes(namespace, slices)
+        revision = services.selected_hash(service) or ""
+        if not live or services.read(service, slices, hashes, settled=False).ready_of(revision):
+            return slices, hashes
+        listing = await self._kube.list(
+            kinds.ENDPOINT_SLICES, namespace, labels=f"{endpoints.SERVICE_LABEL}={name}"
+        )
+        slices = [endpoints.read(each) for each in listing.items]
+        hashes = self._hashes(namespace, slices)
+        for who in {who for each in slices for who in each.serving} - hashes.keys():
+            pod = await self._kube.find(kinds.PODS, namespace, who)
+            if pod is not None:
+                hashes[who] = pods.read(pod).hash
+        return slices, hashes
+
+    def _hashes(self, namespace: str, slices: Iterable[EndpointSlice]) -> dict[str, str]:
+        found = (self._caches.pods.get(namespace, who) for each in slices for who in each.serving)
+        return {pod.name: pod.hash for pod in found if pod is not None}
+
     def _service(
-        self, metadata: Mapping[str, str], service: Manifest, around: Neighbourhood, now: datetime
+        self,
+        metadata: Mapping[str, str],
+        service: Manifest,
+        reached: tuple[Iterable[EndpointSlice], Mapping[str, str]],
+        now: datetime,
     ) -> observed.Service:
-        namespace = metadata["namespace"]
-        slices = around.slices.find(namespace, service["metadata"]["name"])
-        pods = (self._caches.pods.get(namespace, who) for each in slices for who in each.serving)
-        hashes = {pod.name: pod.hash for pod in pods if pod is not None}
-        seen = services.read(service, slices, hashes, settled=False)
+        seen = services.read(service, *reached, settled=False)
         # Its version too: another operator may have turned it away and back between two of our looks.
         state = (seen.hash, seen.ready, service["metadata"]["resourceVersion"])
         since = self.memory.stands_since(metadata["uid"], seen.name, state, now)
-        return services.read(service, slices, hashes, settled=now - since >= self._min_settle)
+        return services.read(service, *reached, settled=now - since >= self._min_settle)
 
     async def _claimed_twice(self, reading: Reading, namespace: str, name: str) -> tuple[Problem, ...]:
         """Services of an older Rollout, which must be there: nobody tells us of one of another shard that
