@@ -35,12 +35,8 @@ WORLDLY = {
     Kind.CANARY_UNREADY,
     Kind.STABLE_UNREADY,
     Kind.FLIPPING,
-    Kind.FREEZE_BEFORE,
-    Kind.FREEZE_AFTER,
 }
-"""What changes the very way that the weights take. Who was frozen goes on with endpoints as they were before,
-since nobody here has a Lease to lose, and may take the canary's weight away for a turn.
-"""
+"""What changes the very way that the weights take."""
 SLOWS = {
     Kind.DELAY,
     Kind.HANG_BEFORE,
