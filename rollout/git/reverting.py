@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rollout.api.errors import Retry, Stalled
+from rollout.api.gitsource import Author
 from rollout.git.clone import Clone, PushRefused
 from rollout.git.errors import WriteBackRefused
 from rollout.git.remote import check_branch, check_path, check_sha
@@ -20,14 +21,6 @@ PER_HOUR = 3
 """Reverts on one branch: more in an hour is a loop, or a day on which people should look."""
 _OURS = "refs/rollout/reverts/"
 REVERTS, ATTEMPT = "Rollout-Reverts", "Rollout-Attempt"
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who is named by a commit."""
-
-    name: str = "rollout"
-    email: str = "rollout@progressive.delivery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +39,7 @@ class Order:
     trailers: tuple[tuple[str, str], ...]
     at: datetime
     """When the verdict fell; the commit bears this time, so that writing it twice writes the same."""
-    author: Author = Author()
+    author: Author
 
     @property
     def message(self) -> str:

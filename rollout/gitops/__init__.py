@@ -151,6 +151,8 @@ class GitOps:
         approved = (live["metadata"].get("annotations") or {}).get(inventory.APPROVED, "")
         if why := inventory.held(gone, kept, approved, revision):
             return _news(outcome, status, (*kept, *gone), ("PruneHeld", why))
+        if not gone:
+            return _news(outcome, status, kept)
         pruned = await self._applier.prune(f"{source.metadata.namespace}/{source.metadata.name}", gone, now)
         return _news(outcome, status, (*kept, *pruned.waiting), *pruned.notices)
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from rollout.api.base import Manifest
 from rollout.api.gitsource import Author, WriteBackMode
-from rollout.api.status import HistoryEntry, Verdict
+from rollout.api.status import HistoryEntry, SourceStatus, Verdict
 from rollout.git import notes
 from rollout.git.mirror import Mirror
-from rollout.git.reverting import Author as By
 from rollout.git.reverting import Order
-from rollout.observe.reading import SOURCE_ANNOTATION, read_status
+from rollout.observe.reading import read_source, read_status
 
 Written = tuple[WriteBackMode, str, str, str, str, str]
 """(mode, namespace, rollout, attempt, verdict, commit)"""
@@ -31,11 +30,8 @@ class Due:
     """Whether nothing was decided after it."""
     good: str
     """The commit of the last version that was promoted before it; '' if none was, or not from Git."""
-    commit: str
-    path: str
-    """Commit and file that the Rollout stands by now."""
-    branch: str
-    subject: str
+    source: SourceStatus
+    """Where the Rollout stands by now."""
 
     @property
     def rollout(self) -> str:
@@ -90,31 +86,32 @@ async def note(verdict: Due, mirror: Mirror) -> None:
 def revert(verdict: Due, author: Author) -> Order | None:
     """What is to be put back because of a verdict; None where Git no longer says what was refused."""
     entry = verdict.entry
-    if entry.verdict not in REFUSALS or not verdict.last or verdict.commit != entry.commit:
+    source = verdict.source
+    if entry.verdict not in REFUSALS or not verdict.last or source.commit != entry.commit:
         return None
-    if not verdict.good or not verdict.path:
+    if not verdict.good or not source.path:
         return None
     version = entry.version or entry.hash
     return Order(
-        branch=verdict.branch,
-        path=verdict.path,
+        branch=source.branch,
+        path=source.path,
         bad=entry.commit,
         good=verdict.good,
         attempt=entry.attempt,
-        subject=f"Revert {json.dumps(verdict.subject[:60], ensure_ascii=False)} for {verdict.rollout}",
+        subject=f"Revert {json.dumps(source.subject[:60], ensure_ascii=False)} for {verdict.rollout}",
         body=(
             f"{version} was taken back at {entry.top_weight} %: {_one_line(entry.reason)}\n"
-            f"This puts back {verdict.path} as of {verdict.good[:12]}; nothing else is changed."
+            f"This puts back {source.path} as of {verdict.good[:12]}; nothing else is changed."
         ),
         trailers=(("Rollout", verdict.rollout), ("Rollout-Verdict", entry.verdict.value)),
         at=entry.at,
-        author=By(author.name, author.email),
+        author=author,
     )
 
 
 def _verdicts(rollout: Manifest) -> Iterator[Due]:
     metadata = rollout["metadata"]
-    told = _told(rollout)
+    source = read_source(metadata.get("annotations") or {}) or SourceStatus()
     history = read_status(rollout.get("status") or {}).history
     for index, entry in enumerate(history):
         if entry.commit:
@@ -124,25 +121,13 @@ def _verdicts(rollout: Manifest) -> Iterator[Due]:
                 entry,
                 last=index == len(history) - 1,
                 good=_good(history[:index], entry.git_source),
-                commit=told.get("commit", ""),
-                path=told.get("path", ""),
-                branch=told.get("branch", ""),
-                subject=told.get("subject", ""),
+                source=source,
             )
 
 
 def _good(before: Iterable[HistoryEntry], source: str) -> str:
     commits = [each.commit for each in before if each.verdict in GOOD and each.git_source == source]
     return commits[-1] if commits else ""
-
-
-def _told(rollout: Manifest) -> dict[str, str]:
-    text = (rollout["metadata"].get("annotations") or {}).get(SOURCE_ANNOTATION, "{}")
-    try:
-        told = json.loads(text)
-    except ValueError:
-        return {}
-    return {key: str(value) for key, value in told.items()} if isinstance(told, dict) else {}
 
 
 def _one_line(text: str) -> str:

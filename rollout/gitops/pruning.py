@@ -52,7 +52,7 @@ class Pruner:
             Retry: the API server can't be reached.
         """
         pruned = Pruned()
-        needed = await self._needed(namespace) if gone else frozenset()
+        needed = await self._needed(namespace)
         for entry in gone:
             user = _user(entry, rollouts)
             if (entry.kind, entry.name) in needed:

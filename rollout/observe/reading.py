@@ -133,7 +133,7 @@ def read_source(annotations: Mapping[str, str]) -> SourceStatus | None:
             commit=commit,
             path=str(told.get("path", "")),
             branch=branch,
-            revision=f"{branch}@{commit[:7]}",
+            revision="@".join(part for part in (branch, commit[:7]) if part),
             subject=str(told.get("subject", ""))[:200],
         )
     except (KeyError, ValueError, AttributeError):

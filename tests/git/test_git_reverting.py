@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from conftest import Upstream, git
 
+from rollout.api.gitsource import Author
 from rollout.git.errors import WriteBackRefused
 from rollout.git.mirror import Mirror, Mirrors
-from rollout.git.reverting import PER_HOUR, Author, Order
+from rollout.git.reverting import PER_HOUR, Order
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PATH = "apps/shop/rollout.yaml"
@@ -22,7 +23,7 @@ def order(bad: str, good: str, attempt: str = "a1", **more: object) -> Order:
         "body": "shop:v2 was rolled back at 25 %: errors.",
         "trailers": (("Rollout", "shop/checkout"),),
         "at": AT,
-        "author": Author("bot", "bot@example.com"),
+        "author": Author(name="bot", email="bot@example.com"),
     }
     return Order(bad=bad, good=good, attempt=attempt, **{**said, **more})  # type: ignore[arg-type]
 

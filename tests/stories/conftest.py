@@ -42,3 +42,27 @@ async def shop(sandbox: Sandbox, metrics: FakePrometheus, operator: Crew) -> Asy
     shop = await Shop.open(sandbox, metrics)
     yield shop
     sandbox.server.fault = None
+
+
+@pytest.fixture(scope="module")
+def lonely() -> Iterator[Sandbox]:
+    """A cluster of its own for one module: no other operator works there, and its CRDs may be changed."""
+    with Sandbox(pods="scripted") as running:
+        asyncio.run(install(running))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def judge(lonely: Sandbox) -> Iterator[FakePrometheus]:
+    fake = prometheus(lonely)
+    lonely.submit(fake.start()).result()
+    yield fake
+    lonely.submit(fake.stop()).result()
+
+
+@pytest.fixture(scope="module")
+def lone_operator(lonely: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    crew = Crew.of(lonely, Path(tmp_path_factory.mktemp("operator")))
+    crew.start()
+    yield
+    crew.stop()

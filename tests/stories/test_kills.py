@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from chronicle import Chronicle
 from crew import Killer
 from manifests import JUDGED, errors
 from prometheus_fake import FakePrometheus
-from stage import ROLLOUTS, RUNS, Shop, install, prometheus
+from stage import ROLLOUTS, RUNS, Shop
 
 from rollout.api.status import Phase, RolloutStatus
 from rollout.observe.reading import read_status
@@ -23,22 +22,6 @@ GATED = (
     {"judge": {"minDuration": "1s", "maxDuration": "2m"}},
     {"pause": {"duration": "8s"}},
 )
-
-
-@pytest.fixture(scope="module")
-def lonely() -> Iterator[Sandbox]:
-    """A cluster where no other operator works."""
-    with Sandbox(pods="scripted") as running:
-        asyncio.run(install(running))
-        yield running
-
-
-@pytest.fixture(scope="module")
-def judge(lonely: Sandbox) -> Iterator[FakePrometheus]:
-    fake = prometheus(lonely)
-    lonely.submit(fake.start()).result()
-    yield fake
-    lonely.submit(fake.stop()).result()
 
 
 def _statuses(told: Chronicle) -> list[RolloutStatus]:

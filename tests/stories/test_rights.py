@@ -1,6 +1,5 @@
 """The operator gets by with the rights that `deploy/` grants, and uses what it is granted."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,10 @@ from typing import Any
 import manifests
 import pytest
 import yaml
-from crew import Crew
 from manifests import JUDGED, NAME, errors
 from prometheus_fake import FakePrometheus
 from repository import Repository, git_source, text
-from stage import GIT_SOURCES, OPERATOR, ROLLOUTS, ROUTES, Shop, install, prometheus, until
+from stage import GIT_SOURCES, OPERATOR, ROLLOUTS, ROUTES, Shop, until
 from typer.testing import CliRunner
 
 from rollout.api.status import Phase
@@ -22,6 +20,8 @@ from rollout.gitops.applying import MANAGER
 from rollout.sandbox.apiserver import paths
 from rollout.sandbox.apiserver.requests import Request
 from rollout.sandbox.cluster import Sandbox
+
+pytestmark = pytest.mark.usefixtures("lone_operator")
 
 Right = tuple[str, str, str]
 """Group, resource (with its subresource) and verb."""
@@ -46,30 +46,6 @@ REASONS: dict[Right, str] = {
     ("coordination.k8s.io", "leases", "get"): "after a conflict",
 }
 """What is granted and not used by the story below, and why it is granted."""
-
-
-@pytest.fixture(scope="module")
-def lonely() -> Iterator[Sandbox]:
-    """A cluster where no other operator works."""
-    with Sandbox(pods="scripted") as running:
-        asyncio.run(install(running))
-        yield running
-
-
-@pytest.fixture(scope="module")
-def judge(lonely: Sandbox) -> Iterator[FakePrometheus]:
-    fake = prometheus(lonely)
-    lonely.submit(fake.start()).result()
-    yield fake
-    lonely.submit(fake.stop()).result()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _operator(lonely: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    crew = Crew.of(lonely, Path(tmp_path_factory.mktemp("operator")))
-    crew.start()
-    yield
-    crew.stop()
 
 
 APPLIER = ("rollout-applier-workloads",)

@@ -2,14 +2,11 @@
 
 import asyncio
 import copy
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from crew import Crew
 from manifests import JUDGED, NAME, errors, rollout, traffic
 from prometheus_fake import FakePrometheus, Mode
-from stage import OPERATOR, ROLLOUTS, Shop, install, prometheus
+from stage import OPERATOR, ROLLOUTS, Shop
 
 from rollout.api.crd import all_crds
 from rollout.api.status import Phase, Stage
@@ -17,6 +14,8 @@ from rollout.sandbox.apiserver.errors import ApiError
 from rollout.sandbox.apiserver.requests import Fault, Request
 from rollout.sandbox.apiserver.resource import Object
 from rollout.sandbox.cluster import Sandbox
+
+pytestmark = pytest.mark.usefixtures("lone_operator")
 
 GATED = ({"setWeight": 50}, {"judge": {"minDuration": "1s", "maxDuration": "5m"}})
 HALF = ({"setWeight": 50}, {"pause": {}})
@@ -32,30 +31,6 @@ TOO_LARGE = (
     ApiError(413, "RequestEntityTooLarge", "limit is 3145728"),
     ApiError(500, "InternalError", "etcdserver: request is too large"),
 )
-
-
-@pytest.fixture(scope="module")
-def lonely() -> Iterator[Sandbox]:
-    """A cluster whose CRDs may be changed."""
-    with Sandbox(pods="scripted") as running:
-        asyncio.run(install(running))
-        yield running
-
-
-@pytest.fixture(scope="module")
-def judge(lonely: Sandbox) -> Iterator[FakePrometheus]:
-    fake = prometheus(lonely)
-    lonely.submit(fake.start()).result()
-    yield fake
-    lonely.submit(fake.stop()).result()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _operator(lonely: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    crew = Crew.of(lonely, Path(tmp_path_factory.mktemp("operator")))
-    crew.start()
-    yield
-    crew.stop()
 
 
 def definition() -> Object:
