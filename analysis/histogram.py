@@ -88,12 +88,14 @@ Parts = Mapping[float, Series]
 """The series of one classic histogram, by edge."""
 
 
-def by_histogram(buckets: Iterable[Series]) -> list[Parts]:
-    """The histograms that these are the buckets of: equal labels but `le`. Raises NotACounterError."""
+def by_histogram(buckets: Iterable[Series], per: float = 1.0) -> list[Parts]:
+    """The histograms that these are the buckets of: equal labels but `le`, which counts `per` parts of the
+    edges' unit. Raises NotACounterError.
+    """
     found: dict[tuple[tuple[str, str], ...], dict[float, Series]] = {}
     for one in buckets:
         rest = tuple(sorted((name, value) for name, value in one.labels.items() if name != "le"))
-        found.setdefault(rest, {})[_edge(one)] = one
+        found.setdefault(rest, {})[_edge(one) / per] = one
     return list(found.values())
 
 

@@ -99,10 +99,13 @@ class Proportion:
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """The share of requests beyond each edge (in the histogram's unit) of a classic histogram."""
+    """The share of requests beyond each edge of a classic histogram, which counts in `per` parts of the
+    edges' unit: 1000 where edges are seconds and `le` is in milliseconds.
+    """
 
     buckets: str
     edges: tuple[float, ...]
+    per: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,8 @@ class Histogram:
     buckets: str
     edges: tuple[float, ...]
     shift: int = 0
+    per: float = 1.0
+    """As of an SLO."""
 
 
 @dataclass(frozen=True, slots=True)

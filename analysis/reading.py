@@ -302,7 +302,9 @@ def _within(bad: Increase, total: Increase) -> Counts:
 def _histogram(
     kind: Slo | Histogram, samples: Samples, cut: int, until: int, seen: Scrapes
 ) -> tuple[tuple[Pair, ...], Buckets | None, int]:
-    parts = [by_histogram(arm.series.get("buckets", ())) for arm in (samples.canary, samples.stable)]
+    parts = [
+        by_histogram(arm.series.get("buckets", ()), kind.per) for arm in (samples.canary, samples.stable)
+    ]
     edges: tuple[float, ...] = (*kind.edges, math.inf)
     if isinstance(kind, Histogram):
         edges = shared_edges((*parts[0], *parts[1]), kind.edges)

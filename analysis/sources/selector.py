@@ -128,8 +128,11 @@ def label_matchers(namespace: str, label: str, value: str) -> str:
     return f"namespace={literal(namespace)},{label}={literal(value)}"
 
 
-def bucket_matcher(edges: tuple[float, ...]) -> Matcher:
-    """The buckets at these edges and the one that holds all; exporters write 1 as `1` or `1.0`."""
+def bucket_matcher(edges: tuple[float, ...], per: float = 1.0) -> Matcher:
+    """The buckets at these edges, `per` units of `le` each, and the one that holds all; exporters write 1 as
+    `1` or `1.0`.
+    """
+    edges = tuple(round(edge * per, 9) for edge in edges)
     spelled = sorted({spelling for edge in edges for spelling in (repr(edge), f"{edge:g}", f"{edge:.1f}")})
     exact = [text for text in spelled if float(text) in edges]
     return Matcher("le", "=~", literal("|".join([*(re.escape(text) for text in exact), r"\+Inf"])))

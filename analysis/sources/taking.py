@@ -80,8 +80,8 @@ def selectors(metric: Metric) -> Mapping[str, Selector]:
     match metric.kind:
         case Proportion(bad=bad, total=total):
             return {"bad": parse_selector(bad), "total": parse_selector(total)}
-        case Slo(buckets=buckets, edges=edges):
-            return {"buckets": parse_selector(buckets).narrowed(bucket_matcher(edges))}
+        case Slo(buckets=buckets, edges=edges, per=per):
+            return {"buckets": parse_selector(buckets).narrowed(bucket_matcher(edges, per))}
         case Histogram(buckets=buckets):
             return {"buckets": parse_selector(buckets)}
         case Rate(events=events):

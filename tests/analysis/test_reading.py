@@ -15,6 +15,7 @@ from analysis import (
     ArmSamples,
     Context,
     Counts,
+    Histogram,
     InvalidPolicy,
     Mean,
     Metric,
@@ -241,6 +242,19 @@ def test_each_edge_counts_the_slower_requests() -> None:
         Pair(Counts(10, 20), Counts(40, 200)),
         Pair(Counts(4, 20), Counts(10, 200)),
     )
+
+
+@pytest.mark.parametrize("kind", [Slo, Histogram])
+def test_buckets_in_milliseconds_are_read_at_edges_in_seconds(kind: type[Slo | Histogram]) -> None:
+    def in_milliseconds(series: tuple[Series, ...]) -> tuple[Series, ...]:
+        spelled = {"0.1": "100", "0.3": "300", "+Inf": "+Inf"}
+        return tuple(Series({**one.labels, "le": spelled[one.labels["le"]]}, one.samples) for one in series)
+
+    slow = histogram("a", (0, 0, 0), (5, 8, 10), (10, 16, 20), (15, 24, 30))
+    edges = (0.1, 0.3)
+    in_seconds = look(arm(buckets=slow), arm(buckets=FAST), Metric("m", kind("buckets", edges)))
+    arms = (arm(buckets=in_milliseconds(slow)), arm(buckets=in_milliseconds(FAST)))
+    assert look(*arms, Metric("m", kind("buckets", edges, per=1000))) == in_seconds
 
 
 def test_histograms_of_several_handlers_add_up() -> None:

@@ -85,3 +85,11 @@ def test_buckets_are_asked_for_as_exporters_spell_them() -> None:
     assert [le for le in ("0.3", "0.30", "1", "1.0", "10", "+Inf", "0x3") if pattern.fullmatch(le)] == [
         "0.3", "1", "1.0", "+Inf",
     ]  # fmt: skip
+
+
+def test_buckets_of_a_finer_unit_are_asked_for_in_that_unit() -> None:
+    matcher = bucket_matcher((0.0025, 0.7, 1.0), 1000)
+    pattern = re.compile(matcher.value[1:-1].replace("\\\\", "\\"))
+    assert [le for le in ("2.5", "0.7", "700", "700.0", "1000", "+Inf") if pattern.fullmatch(le)] == [
+        "2.5", "700", "700.0", "1000", "+Inf",
+    ]  # fmt: skip
