@@ -41,8 +41,9 @@ class Reflector(Generic[T]):
     """The objects of one kind: of one namespace or of all, those with `labels` only. With `chosen` it follows
     all namespaces and keeps nothing but of those that were included.
 
-    `run` never returns; cancel it to stop. `on_change` is called after the cache holds the change; it must
-    not block. `on_trouble` hears of each failure before the next try.
+    `run` never returns; cancel it to stop. `on_object` hears of each object that is there, whole; then
+    `on_change` is told what changed of the projection. Both must not block. `on_trouble` hears of each
+    failure before the next try.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Reflector(Generic[T]):
         labels: str = "",
         index: Callable[[T], str] | None = None,
         chosen: bool = False,
+        on_object: Callable[[Manifest], None] = lambda _object: None,
         on_change: Callable[[Change[T]], None] = lambda _change: None,
         on_trouble: Callable[[Resource, Exception], None] = lambda _resource, _error: None,
     ) -> None:
@@ -67,6 +69,7 @@ class Reflector(Generic[T]):
         self._project = project
         self._namespace = namespace
         self._labels = labels
+        self._on_object = on_object
         self._on_change = on_change
         self._on_trouble = on_trouble
         self._held: dict[str, dict[str, T]] = {}
@@ -212,6 +215,7 @@ class Reflector(Generic[T]):
         namespace, name = _key(item)
         if self._included is not None and namespace not in self._included:
             return
+        self._on_object(item)
         after = self._project(item)
         before = self.get(namespace, name)
         self._held.setdefault(namespace, {})[name] = after

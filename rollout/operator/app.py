@@ -6,13 +6,11 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import kopf
 
 from rollout.api.errors import Retry, Stalled
 from rollout.execute import Executor
@@ -20,11 +18,13 @@ from rollout.git.environment import GitPolicy
 from rollout.git.mirror import Mirrors
 from rollout.git.repository import check_git
 from rollout.gitops import GitOps
+from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.discovery import Discovery
 from rollout.kube.errors import NotServed
+from rollout.kube.kinds import Resource
 from rollout.kube.login import login
-from rollout.kube.reflector import Change
+from rollout.kube.reflector import Change, Reflector
 from rollout.measure import Measurer
 from rollout.observe import Observer
 from rollout.observe.caches import Caches
@@ -34,7 +34,6 @@ from rollout.operator.leadership import Told
 from rollout.operator.queue import Key, Queue
 from rollout.operator.sources import Sources
 from rollout.operator.tenure import guard
-from rollout.operator.watching import Watching
 from rollout.reconcile import Reconciler
 from rollout.settings import Settings
 from rollout.telemetry import Metrics, log_to_stderr, serving
@@ -163,28 +162,46 @@ class Operator:
             self._is_ours,
             observer.hear,
         )
+        self._own = (
+            Reflector(
+                kube,
+                kinds.ROLLOUTS,
+                waking.sight,
+                namespace=settings.watched,
+                on_object=self._waker.rollout_there,
+                on_change=self._waker.rollout_changed,
+                on_trouble=_not_followed,
+            ),
+            Reflector(
+                kube,
+                kinds.GIT_SOURCES,
+                waking.version,
+                namespace=settings.watched,
+                on_change=self._waker.source_changed,
+                on_trouble=_not_followed,
+            ),
+        )
         self._tasks: list[asyncio.Task[None]] = []
-        self._watching: Watching | None = None
-        self._kopf: asyncio.Task[None] | None = None
         self._leading: asyncio.Task[None] | None = None
         self._synced = False
 
     async def start(self) -> None:
-        """Wait for the CRDs, fill the caches, then let kopf wake the queue."""
+        """Wait for the CRDs, fill the caches, then follow what wakes the queue."""
         log.info("found %s", check_git())
         await self._wait_for_crds()
-        self._tasks = [asyncio.create_task(self._caches.run(), name="caches")]
+        self._begin("caches", self._caches.run())
         await self._caches.synced()
         self._synced = True
-        self._tasks.append(asyncio.create_task(self._queue.run(), name="queue"))
+        self._begin("queue", self._queue.run())
         self._leading = asyncio.create_task(self._candidate.run(), name="leadership")
-        post = asyncio.get_running_loop().call_soon_threadsafe
-        handlers = waking.registry(self._waker, self._connection, post)
-        self._watching = Watching(handlers, waking.settings(), self._settings.watched)
-        self._kopf = asyncio.create_task(self._watching.run(), name="kopf")
-        ready = asyncio.wrap_future(self._watching.ready)
-        await asyncio.wait((self._kopf, ready), return_when=asyncio.FIRST_COMPLETED)
+        for each in self._own:
+            self._begin(str(each.resource), each.run())
+        for each in self._own:
+            await each.synced.wait()
         log.info("watching %s", self._settings.watched or "all namespaces")
+
+    def _begin(self, name: str, work: Coroutine[None, None, None]) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))
 
     async def stop(self) -> None:
         """No turn begins any more, what is ours is freed, then nothing is followed any more."""
@@ -195,10 +212,6 @@ class Operator:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._kopf is not None and self._watching is not None:
-            self._watching.stop()
-            with suppress(asyncio.CancelledError):
-                await self._kopf
 
     async def ended(self) -> None:
         """Wait until one part ends.
@@ -221,11 +234,7 @@ class Operator:
 
     @property
     def _parts(self) -> list[asyncio.Task[None]]:
-        return [*self._tasks, *(part for part in (self._kopf, self._leading) if part is not None)]
-
-    async def _connection(self) -> kopf.ConnectionInfo:
-        configuration = await login(self._settings.kubeconfig, self._settings.context)
-        return waking.connection(configuration)
+        return [*self._tasks, *(part for part in (self._leading,) if part is not None)]
 
     async def _wait_for_crds(self) -> None:
         discovery = Discovery(self._kube)
@@ -305,6 +314,10 @@ class Operator:
 def _git_policy(settings: Settings) -> GitPolicy:
     schemes = frozenset(settings.git_schemes)
     return GitPolicy(protocols=schemes, local_hosts=bool(schemes & LOCAL_SCHEMES))
+
+
+def _not_followed(resource: Resource, error: Exception) -> None:
+    log.warning("%s are not followed: %s", resource, error)
 
 
 def _clock() -> datetime:

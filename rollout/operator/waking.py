@@ -1,10 +1,8 @@
-"""What wakes whom: events of kopf and changes of the caches become keys in the queue, nothing else."""
+"""What wakes whom: changes of the caches become keys in the queue, nothing else."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
-
-import kopf
-from kubernetes.aio.client import Configuration
 
 from rollout.api.base import Manifest
 from rollout.gitops.notes import Notebook
@@ -22,12 +20,30 @@ _OUTSIDE_STATUS = ("uid", "generation", "labels", "annotations", "finalizers", "
 _SET_OUTSIDE = ("abort", "promoteFull", "controllerPause", "pauseConditions")
 """Of the status: what Argo's tools write there (D7)."""
 
-BACKOFFS = (0.5, 1.0, 1.0, 2.0)
-"""Seconds between tries: whoever waits longer hears of an abort so much later."""
-
-
 IsOurs = Callable[[Key], bool]
 Hear = Callable[[Manifest], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What tells one state of a Rollout from another: enough to know who waits for it."""
+
+    version: str
+    turn: int | None
+    rest: int
+    """A hash of all but what turns write."""
+
+
+def sight(rollout: Manifest) -> Sight:
+    """Of a Rollout as the server has it."""
+    metadata, status = rollout["metadata"], rollout.get("status") or {}
+    outside = [metadata.get(name) for name in _OUTSIDE_STATUS] + [status.get(name) for name in _SET_OUTSIDE]
+    return Sight(metadata.get("resourceVersion", ""), status.get("turn"), hash(str(outside)))
+
+
+def version(manifest: Manifest) -> str:
+    """All that is kept of what is read anew by each turn."""
+    return str(manifest["metadata"].get("resourceVersion", ""))
 
 
 class Waker:
@@ -39,7 +55,6 @@ class Waker:
         self._hear = hear
         self._memory = memory
         self._notebook = notebook
-        self._turns: dict[Key, tuple[object, int]] = {}
 
     def changed(self, change: Change[Any]) -> None:
         """Something that a Rollout may look at has changed."""
@@ -52,47 +67,31 @@ class Waker:
         elif kind != "AnalysisRun":
             self._users(change.namespace, kind, change.name)
 
-    def rollout_event(self, event: Any, body: Any) -> None:
+    def rollout_there(self, rollout: Manifest) -> None:
+        """A Rollout as the server has it, seen before what changed of it is told."""
+        metadata = rollout["metadata"]
+        if not self._is_ours(Key(ROLLOUT, metadata["namespace"], metadata["name"])):
+            self._hear(rollout)
+        for source in self._notebook.hear(rollout):
+            self._queue.wake(Key(GIT_SOURCE, *source))
+
+    def rollout_changed(self, change: Change[Sight]) -> None:
         """A Rollout was added, changed or deleted."""
-        rollout = _plain(body)
-        namespace, name = rollout["metadata"]["namespace"], rollout["metadata"]["name"]
-        key = Key(ROLLOUT, namespace, name)
-        if event.get("type") == "DELETED":
-            self._turns.pop(key, None)
-            self._notebook.forget(namespace, name)
-            if not self._is_ours(key):
-                self._memory.forget((namespace, name))
-                self._queue.forget(key)
-                return
+        key = Key(ROLLOUT, change.namespace, change.name)
+        if change.after is not None:
+            if not _is_echo(change.before, change.after):
+                self._queue.wake(key)
+            return
+        self._notebook.forget(change.namespace, change.name)
+        if self._is_ours(key):
+            self._queue.wake(key)
         else:
-            if not self._is_ours(key):
-                self._hear(rollout)
-            for source in self._notebook.hear(rollout):
-                self._queue.wake(Key(GIT_SOURCE, *source))
-            if self._is_echo(key, rollout):
-                return
-        self._queue.wake(key)
+            self._memory.forget((change.namespace, change.name))
+            self._queue.forget(key)
 
-    def _is_echo(self, key: Key, rollout: Manifest) -> bool:
-        """Whether nothing changed but the status, and that by a turn: whoever took it waits for nothing here.
-
-        A status that somebody else wrote leaves the turn as it was.
-        """
-        metadata, status = rollout["metadata"], rollout.get("status") or {}
-        turn = status.get("turn")
-        told = hash(
-            str(
-                [metadata.get(name) for name in _OUTSIDE_STATUS] + [status.get(name) for name in _SET_OUTSIDE]
-            )
-        )
-        before = self._turns.get(key)
-        self._turns[key] = (turn, told)
-        return before is not None and before[1] == told and before[0] != turn
-
-    def source_event(self, body: Any) -> None:
+    def source_changed(self, change: Change[str]) -> None:
         """A GitSource was added, changed or deleted."""
-        metadata = body["metadata"]
-        self._queue.wake(Key(GIT_SOURCE, metadata["namespace"], metadata["name"]))
+        self._queue.wake(Key(GIT_SOURCE, change.namespace, change.name))
 
     def _rollout(self, namespace: str, name: str) -> None:
         self._queue.wake(Key(ROLLOUT, namespace, name))
@@ -102,56 +101,9 @@ class Waker:
             self._rollout(*user)
 
 
-Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
+def _is_echo(before: Sight | None, after: Sight) -> bool:
+    """Whether nothing changed but the status, and that by a turn: whoever took it waits for nothing here.
 
-
-Post = Callable[..., object]
-"""Calls something soon in the loop of the queue."""
-
-
-def registry(waker: Waker, login: Login, post: Post) -> kopf.OperatorRegistry:
-    """kopf's handlers: they wake and do nothing else, so kopf writes nothing to any object."""
-    handlers = kopf.OperatorRegistry()
-
-    @kopf.on.login(registry=handlers)
-    async def _login(**_: Any) -> kopf.ConnectionInfo:
-        return await login()
-
-    @kopf.on.event("progressive.delivery", "v1alpha1", "rollouts", registry=handlers)
-    async def _rollout(event: Any, body: Any, **_: Any) -> None:
-        post(waker.rollout_event, event, body)
-
-    @kopf.on.event("progressive.delivery", "v1alpha1", "gitsources", registry=handlers)
-    async def _source(body: Any, **_: Any) -> None:
-        post(waker.source_event, body)
-
-    return handlers
-
-
-def settings() -> kopf.OperatorSettings:
-    """kopf as a watch stream: no Events of its own, no scan for what is not ours."""
-    chosen = kopf.OperatorSettings()
-    chosen.posting.enabled = False
-    chosen.scanning.disabled = True
-    chosen.peering.standalone = True
-    chosen.watching.server_timeout = 300
-    chosen.networking.error_backoffs = BACKOFFS
-    return chosen
-
-
-def _plain(body: Any) -> Manifest:
-    plain: Manifest = dict(body)
-    return plain
-
-
-def connection(configuration: Configuration) -> kopf.ConnectionInfo:
-    """The official client's credentials in kopf's words."""
-    bearer = str((configuration.api_key or {}).get("BearerToken") or "")
-    return kopf.ConnectionInfo(
-        server=configuration.host,
-        ca_path=configuration.ssl_ca_cert,
-        insecure=not configuration.verify_ssl,
-        certificate_path=configuration.cert_file,
-        private_key_path=configuration.key_file,
-        token=bearer.removeprefix("Bearer ") or None,
-    )
+    A status that somebody else wrote leaves the turn as it was.
+    """
+    return before is not None and before.rest == after.rest and before.turn != after.turn

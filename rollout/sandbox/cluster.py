@@ -1,7 +1,7 @@
 """The embedded cluster, assembled: API server, controllers, kubelet, Traefik, Prometheus.
 
 It lives in a thread with an event loop of its own: an operator in its caller's loop shares sockets with it
-and nothing else (kopf takes every task of its loop for its own). Its children die with that thread.
+and nothing else. Its children die with that thread.
 """
 
 import asyncio

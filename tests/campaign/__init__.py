@@ -2,7 +2,7 @@
 
 The very operator (observer, measurer, planner, executor, queue) works against the embedded API server in one
 process; a clock that jumps from event to event makes a rollout of minutes a matter of milliseconds. It
-watches by its own caches alone: kopf's streams need real HTTP, so a cache of the Rollouts wakes the queue.
+watches and is woken as ever; there is no HTTP between.
 """
 
 import sys

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from datetime import datetime, timedelta
 
-from rollout.api.base import Manifest
 from rollout.api.errors import Stalled
 from rollout.execute import Executor
 from rollout.git.mirror import Mirrors
@@ -16,6 +15,7 @@ from rollout.kube.reflector import Change, Reflector
 from rollout.measure import Measurer
 from rollout.observe import Observer
 from rollout.observe.caches import Caches
+from rollout.operator import waking
 from rollout.operator.queue import Key, Queue
 from rollout.operator.waking import GIT_SOURCE, ROLLOUT, Waker
 from rollout.reconcile import Reconciler
@@ -35,7 +35,7 @@ STALLED = timedelta(seconds=5)
 class Incarnation:
     """An operator from its start until it is stopped or killed.
 
-    Its turns are those of `rollout.operator.app`; a cache of the Rollouts wakes it where there kopf does. It
+    Its turns are those of `rollout.operator.app`, and so is what wakes it. It
     never asks for a Lease: two of them that both believe to lead is the harder case.
     """
 
@@ -46,22 +46,30 @@ class Incarnation:
         self._resync = settings.resync
         self._queue = Queue(self._turn, settings.turns_at_once, clock.now)
         self._caches = Caches(kube, settings.watched, self._changed)
-        self._rollouts: Reflector[Manifest] = Reflector(kube, kinds.ROLLOUTS, dict, on_change=self._told)
         observer = Observer(kube, self._caches, settings.min_settle, clock.now)
         measurer = Measurer(lambda _address: source, settings.measure_lag)
         executor = Executor(kube, measurer, METRICS)
         self._reconciler = Reconciler(kube, observer, measurer, executor)
-        self._gitops = self._sources = None
+        self._gitops = None
         if mirrors is not None:
             exclusive = lambda *name: self._queue.exclusive(Key(ROLLOUT, *name))  # noqa: E731
             self._gitops = GitOps(kube, mirrors, exclusive, METRICS, clock.now)
-            self._sources = Reflector(kube, kinds.GIT_SOURCES, dict, on_change=self._source_told)
         self._waker = Waker(
             self._queue,
             observer.memory,
             self._gitops.notebook if self._gitops is not None else Notebook(),
             is_ours=lambda _key: True,
             hear=lambda rollout: observer.hear(rollout, clock.now()),
+        )
+        self._rollouts = Reflector(
+            kube,
+            kinds.ROLLOUTS,
+            waking.sight,
+            on_object=self._waker.rollout_there,
+            on_change=self._waker.rollout_changed,
+        )
+        self._sources = Reflector(
+            kube, kinds.GIT_SOURCES, waking.version, on_change=self._waker.source_changed
         )
         self.failures: list[str] = []
         """Errors of turns that are no answer to anything: defects."""
@@ -77,20 +85,12 @@ class Incarnation:
             parts.create_task(self._caches.run())
             await self._caches.synced()
             parts.create_task(self._rollouts.run())
-            if self._sources is not None:
+            if self._gitops is not None:
                 parts.create_task(self._sources.run())
             parts.create_task(self._queue.run())
 
     def _changed(self, change: Change[object]) -> None:
         self._waker.changed(change)
-
-    def _told(self, change: Change[Manifest]) -> None:
-        kind = "DELETED" if change.after is None else "MODIFIED"
-        self._waker.rollout_event({"type": kind}, change.after or change.before)
-
-    def _source_told(self, change: Change[Manifest]) -> None:
-        if change.after is not None:
-            self._waker.source_event(change.after)
 
     async def _turn(self, key: Key) -> datetime | None:
         try:

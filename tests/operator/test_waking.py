@@ -1,13 +1,17 @@
-"""What an event of a Rollout does, ours or another operator's."""
+"""What a change of a Rollout does, ours or another operator's."""
 
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from rollout.api.base import Manifest
 from rollout.gitops.notes import Notebook
+from rollout.kube import kinds
+from rollout.kube.reflector import Change
 from rollout.observe.memory import Claim, Memory
 from rollout.operator.queue import Key, Queue
-from rollout.operator.waking import Waker
+from rollout.operator.waking import Sight, Waker, sight
 
 OURS, THEIRS = Key("Rollout", "shop", "ours"), Key("Rollout", "shop", "theirs")
 CLAIM = Claim(created="", serves=True, uid="1", services=frozenset(), references=frozenset())
@@ -30,18 +34,30 @@ class Scene:
     def hear(self, rollout: Manifest) -> None:
         self.heard.append(rollout["metadata"]["name"])
 
-    def event(self, key: Key, kind: str | None) -> None:
-        body: dict[str, Any] = {"metadata": {"namespace": key.namespace, "name": key.name}}
-        self.waker.rollout_event({"type": kind}, body)
+    def there(self, key: Key) -> None:
+        body = rollout(key)
+        self.waker.rollout_there(body)
+        self._changed(key, None, sight(body))
+
+    def gone(self, key: Key) -> None:
+        self._changed(key, sight(rollout(key)), None)
+
+    def _changed(self, key: Key, before: Sight | None, after: Sight | None) -> None:
+        self.waker.rollout_changed(Change(kinds.ROLLOUTS, key.namespace, key.name, before, after))
 
     def known(self) -> list[Key]:
         return self.queue.known(lambda _: True)
 
 
+def rollout(key: Key, version: str = "1", turn: int = 1, **more: Any) -> Manifest:
+    metadata = {"namespace": key.namespace, "name": key.name, "resourceVersion": version, "generation": 1}
+    return {"metadata": metadata | more.pop("metadata", {}), "status": {"turn": turn} | more}
+
+
 async def test_a_rollout_of_another_operator_is_heard_and_remembered_for_the_day_that_it_is_ours() -> None:
     scene = Scene()
-    scene.event(OURS, "ADDED")
-    scene.event(THEIRS, "ADDED")
+    scene.there(OURS)
+    scene.there(THEIRS)
     assert scene.heard == ["theirs"]
     assert scene.known() == [OURS, THEIRS]
 
@@ -49,8 +65,32 @@ async def test_a_rollout_of_another_operator_is_heard_and_remembered_for_the_day
 async def test_one_that_is_gone_is_forgotten_where_no_turn_would_notice() -> None:
     scene = Scene()
     for key in (OURS, THEIRS):
-        scene.event(key, None)
+        scene.there(key)
         scene.memory.claim((key.namespace, key.name), CLAIM)
-        scene.event(key, "DELETED")
+        scene.gone(key)
     assert scene.known() == [OURS], "the turn that finds it gone forgets it"
     assert set(scene.memory.claims) == {("shop", "ours")}
+
+
+@pytest.mark.parametrize(
+    ("after", "wakes"),
+    [
+        pytest.param(rollout(OURS, "2", 2, phase="Paused"), False, id="a turn wrote the status: nobody"),
+        pytest.param(rollout(OURS, "2", 1, phase="Paused"), True, id="somebody else wrote it: a turn"),
+        pytest.param(
+            rollout(OURS, "2", 2, metadata={"generation": 2}), True, id="the spec changed too: a turn"
+        ),
+        pytest.param(
+            rollout(OURS, "2", 2, metadata={"annotations": {"progressive.delivery/intent": "abort"}}),
+            True,
+            id="an intent was written: a turn",
+        ),
+        pytest.param(rollout(OURS, "2", 2, abort=True), True, id="Argo's tools aborted there: a turn"),
+        pytest.param(rollout(OURS, "2", 1, metadata={"uid": "new"}), True, id="it was made anew: a turn"),
+    ],
+)
+async def test_a_turn_is_not_woken_by_its_own_status(after: Manifest, wakes: bool) -> None:
+    scene = Scene()
+    before = sight(rollout(OURS))
+    scene.waker.rollout_changed(Change(kinds.ROLLOUTS, "shop", "ours", before, sight(after)))
+    assert scene.known() == ([OURS] if wakes else [])

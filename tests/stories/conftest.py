@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def metrics(sandbox: Sandbox) -> Iterator[FakePrometheus]:
 @pytest_asyncio.fixture
 async def shop(sandbox: Sandbox, metrics: FakePrometheus, operator: Crew) -> AsyncIterator[Shop]:
     """An empty namespace that the operator looks at."""
-    shop = await Shop.open(sandbox, metrics)
+    shop = replace(await Shop.open(sandbox, metrics), operator_health=lambda: operator.health)
     yield shop
     sandbox.server.fault = None
 

@@ -1,6 +1,7 @@
 """The operator at work: in a thread of its own, or as a process that can be killed."""
 
 import asyncio
+import logging
 import random
 import signal
 import sys
@@ -13,7 +14,7 @@ from typing import Self
 from stage import OPERATOR
 
 from rollout.demo.operator_process import SERVICE_ACCOUNT, environment
-from rollout.operator.app import operating
+from rollout.operator.app import Operator, operating
 from rollout.sandbox import processes
 from rollout.sandbox.apiserver.requests import Fault, Request
 from rollout.sandbox.cluster import Sandbox
@@ -23,8 +24,11 @@ API_TIMEOUT = timedelta(seconds=2)
 """Short, so that a hanging API server is a story of seconds."""
 
 
+log = logging.getLogger(__name__)
+
+
 class Crew:
-    """The operator in a loop of its own, since kopf takes every task of its loop for its own."""
+    """The operator in a thread and a loop of its own, as a process would have them."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,6 +36,7 @@ class Crew:
         self._up = threading.Event()
         self._failed: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._operator: Operator | None = None
         self._thread = threading.Thread(target=self._run, name="operator", daemon=True)
 
     @classmethod
@@ -63,10 +68,18 @@ class Crew:
         if self._failed is not None:
             raise self._failed
 
+    @property
+    def health(self) -> str:
+        """For whoever wonders why nothing happens."""
+        if not self._thread.is_alive():
+            return f"the operator ended: {self._failed!r}"
+        return f"the operator: {self._operator.ready() or 'ready'}" if self._operator else "no operator yet"
+
     def _run(self) -> None:
         try:
             asyncio.run(self._operate())
-        except BaseException as error:  # noqa: BLE001 -- raised again where it was started
+        except BaseException as error:
+            log.critical("the operator ended", exc_info=True)
             self._failed = error
         finally:
             self._up.set()
@@ -74,6 +87,7 @@ class Crew:
     async def _operate(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         async with operating(self._settings) as operator:
+            self._operator = operator
             self._up.set()
             ends = (asyncio.create_task(self._stop.wait()), asyncio.create_task(operator.ended()))
             done, running = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

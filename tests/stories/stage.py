@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -101,6 +101,8 @@ class Shop:
     sandbox: Sandbox
     prometheus: FakePrometheus
     namespace: str
+    operator_health: Callable[[], str] = field(default=lambda: "", kw_only=True)
+    """What is said of the operator where something is waited for in vain."""
 
     @classmethod
     async def open(cls, sandbox: Sandbox, prometheus: FakePrometheus) -> "Shop":
@@ -313,7 +315,7 @@ class Shop:
         left_out = {"history", "refused", "evidence"}
         shown = json.dumps({key: value for key, value in status.items() if key not in left_out}, indent=1)
         events = "\n".join(f"  {reason}: {message}" for reason, message in await self.events())
-        return f"weight {weight}, pods {images}\n{shown}\n{events}"
+        return f"{self.operator_health()}\nweight {weight}, pods {images}\n{shown}\n{events}"
 
 
 def ready(pod: Manifest) -> bool:

@@ -134,8 +134,8 @@ async def test_a_promotion_goes_on_while_watches_are_cut_again_and_again(shop: S
     assert bool(storm.struck) is bool(most)
 
 
-async def test_the_streams_of_kopf_are_followed_again_when_it_gave_up(shop: Shop) -> None:
-    """It takes an HTTP 410, or some 500 in a row, for the end; an abort has to be heard of afterwards."""
+async def test_an_abort_is_heard_of_after_the_watch_of_rollouts_was_refused(shop: Shop) -> None:
+    """Its versions are gone (HTTP 410): it lists anew, and hears of what was said meanwhile."""
     await shop.healthy(steps=PAUSED)
     await shop.set_image("shop:v2")
     await shop.paused(50)
