@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from semantic_version import NpmSpec
 
 from rollout.api import rules
@@ -20,7 +20,9 @@ INVENTORY_LIMIT = 5000
 URL_PATTERN = r"^(https?|ssh|git|file)://[^ ]+$"
 BRANCH_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$"
 REF_PATTERN = r"^refs/[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$"
+POINTER_PATTERN = r"^(/([^~/]|~[01])+)+$"
 COMMIT_PATTERN = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
+REPOSITORY_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$"
 
 
 def _is_range(text: str) -> str:
@@ -61,6 +63,65 @@ class WriteBackMode(StrEnum):
     REVERT_COMMIT = "revertCommit"
 
 
+class DriftPolicy(StrEnum):
+    """What becomes of what somebody changed beside Git."""
+
+    CORRECT = "Correct"
+    DETECT = "Detect"
+    OFF = "Off"
+
+
+class VerifyMode(StrEnum):
+    """Which commits have to be signed."""
+
+    HEAD = "head"
+    RANGE = "range"
+
+
+class Verify(Model):
+    """Who has to have signed what is applied."""
+
+    mode: VerifyMode = VerifyMode.HEAD
+    """head: the commit that is applied. range: every commit since the one that was applied last, too."""
+    secret_ref: SecretRef
+    """The Secret with public keys: `*.asc` for GPG, `*.sshpub` for SSH."""
+
+
+class KubeConfigRef(SecretRef):
+    """A Secret of the same namespace that holds a kubeconfig."""
+
+    key: Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]{1,253}$")] = "value"
+    """The key in it."""
+
+
+class KubeConfig(Model):
+    """Another cluster than the operator's own."""
+
+    secret_ref: KubeConfigRef
+    """The Secret with a kubeconfig that needs no other file and no program."""
+
+
+class IgnoreTarget(Model):
+    """Which objects a rule is about: those of which everything that is given holds."""
+
+    kind: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")] | None = None
+    """Their kind."""
+    name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """Their name."""
+
+
+class Ignore(Model):
+    """Fields that Git does not decide once the object is there."""
+
+    paths: tuple[Annotated[str, Field(pattern=POINTER_PATTERN)], ...] = Field(min_length=1, max_length=32)
+    """JSON pointers, such as /spec/replicas."""
+    target: IgnoreTarget = IgnoreTarget()
+    """Which objects. Default: all of the source."""
+
+
+_ON_A_BRANCH = (WriteBackMode.REVERT_COMMIT, WriteBackMode.REVERT_BRANCH)
+
+
 class Author(Model):
     """Who is named by our commits."""
 
@@ -68,22 +129,53 @@ class Author(Model):
     email: Annotated[str, Field(pattern=r"^[^<>\s]{1,200}$")] = "rollout@progressive.delivery"
 
 
+class ForgeKind(StrEnum):
+    """Who hosts a repository."""
+
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    GITEA = "gitea"
+    FORGEJO = "forgejo"
+    BITBUCKET = "bitbucket"
+
+
+class Provider(Model):
+    """The API of the repository's host."""
+
+    type: ForgeKind
+    """github, gitlab, gitea, forgejo or bitbucket (Cloud); their own servers too."""
+    address: Annotated[str, Field(pattern=r"^(https?://[^ ]+)?$", max_length=2048)] = ""
+    """Where the API is. Default: where the host of spec.url has it, such as https://api.github.com."""
+    repository: Annotated[str, Field(pattern=REPOSITORY_PATTERN, max_length=400)] | None = None
+    """OWNER/NAME, for GitLab with all groups. Default: from spec.url."""
+    secret_ref: SecretRef
+    """The Secret with token, or username and password; and ca.crt for a server of your own."""
+
+
 class WriteBack(Model):
     """What goes back to Git."""
 
     modes: tuple[WriteBackMode, ...] = Field((WriteBackMode.NOTES,), max_length=4)
-    """notes: the verdict as JSON on the commit, under refs/notes/rollout. revertCommit: a manifest that was
-    rolled back or aborted is put back on the branch. Empty: nothing is written."""
+    """notes: the verdict as JSON on the commit, under refs/notes/rollout. commitStatus: a status on the
+    commit. revertCommit: a manifest that was rolled back or aborted is put back on the branch. revertBranch:
+    the same on a branch of its own, with a pull request. Empty: nothing is written."""
     author: Author = Author()
-    """Of the commits of revertCommit."""
+    """Of the commits of revertCommit and revertBranch."""
+    provider: Provider | None = None
+    """The host's API: for commitStatus, and for the pull request of revertBranch."""
+    signing_key_ref: SecretRef | None = None
+    """The Secret with `identity`, an SSH private key without passphrase that signs our commits."""
 
-    @field_validator("modes")
-    @classmethod
-    def _built(cls, modes: tuple[WriteBackMode, ...]) -> tuple[WriteBackMode, ...]:
-        missing = [mode for mode in modes if mode not in (WriteBackMode.NOTES, WriteBackMode.REVERT_COMMIT)]
-        if missing:
-            raise ValueError(f"{', '.join(missing)} is not supported yet: use notes or revertCommit")
-        return modes
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        modes = self.modes
+        if WriteBackMode.COMMIT_STATUS in modes and self.provider is None:
+            remedy = "name its type and the Secret with its token"
+            raise rules.WrongFieldsError(Problem(".provider", "commitStatus needs it", remedy))
+        if WriteBackMode.REVERT_COMMIT in modes and WriteBackMode.REVERT_BRANCH in modes:
+            remedy = "keep revertBranch where people approve, revertCommit where nobody has to"
+            raise rules.WrongFieldsError(Problem(".modes", "two ways to revert exclude each other", remedy))
+        return self
 
 
 def _path_inside(path: str) -> str:
@@ -119,6 +211,20 @@ class GitSourceSpec(Model):
     """The Secret with token, or username and password, or bearerToken, or identity and known_hosts."""
     prune: bool = True
     """Whether what leaves Git is deleted. Never on an error, and never most of it without approval."""
+    drift_policy: DriftPolicy = DriftPolicy.CORRECT
+    """Correct: what somebody changes beside Git is changed back. Detect: it is told. Off: neither."""
+    drift_interval: Annotated[Duration, AfterValidator(_a_second)] = timedelta(minutes=5)
+    """How often kinds that are not followed all the time are compared with Git."""
+    ignore: Annotated[tuple[Ignore, ...], Field(max_length=32)] = ()
+    """Fields that keep their live value, whatever Git says."""
+    service_account_name: Name | None = None
+    """The ServiceAccount of this namespace that all is applied as. Default: what the operator was told."""
+    kube_config: KubeConfig | None = None
+    """The cluster that is applied to. Default: the operator's own."""
+    verify: Verify | None = None
+    """Who has to have signed the commits."""
+    allow_history_rewrite: bool = True
+    """Whether a branch that was reset or force-pushed is followed."""
     suspend: bool = False
     """Whether nothing is read and nothing applied until this is false again."""
     write_back: WriteBack = WriteBack()
@@ -127,11 +233,10 @@ class GitSourceSpec(Model):
     @model_validator(mode="after")
     def _writes_on_a_branch(self) -> Self:
         ref = self.ref
-        if WriteBackMode.REVERT_COMMIT in self.write_back.modes and (
-            ref.commit or ref.name or ref.semver or ref.tag
-        ):
-            path, remedy = ".writeBack.modes", "follow a branch by ref.branch, or leave revertCommit out"
-            raise rules.WrongFieldsError(Problem(path, "revertCommit needs a branch to write on", remedy))
+        writing = [mode for mode in self.write_back.modes if mode in _ON_A_BRANCH]
+        if writing and (ref.commit or ref.name or ref.semver or ref.tag):
+            path, remedy = ".writeBack.modes", f"follow a branch by ref.branch, or leave {writing[0]} out"
+            raise rules.WrongFieldsError(Problem(path, f"{writing[0]} needs a branch to write on", remedy))
         return self
 
 

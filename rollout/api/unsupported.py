@@ -90,8 +90,7 @@ _METRICS: tuple[Unsupported, ...] = (
     Unsupported(f"{_METRIC}.provider.prometheus.query", "string", "name the series under compare"),
     *_below(f"{_METRIC}.provider.prometheus", "remove it", rangeQuery="object", headers="array",
             timeout="any", insecure="boolean", authentication="object"),
-    *_below(f"{_METRIC}.compare", "use proportion, histogram or rate", preset="string", mean="object",
-            slo="scalars"),
+    *_below(f"{_METRIC}.compare", "use proportion, histogram or rate", mean="object"),
 )  # fmt: skip
 
 ANALYSIS_TEMPLATE: tuple[Unsupported, ...] = (
@@ -112,21 +111,11 @@ ANALYSIS_RUN: tuple[Unsupported, ...] = (
 
 GIT_SOURCE: tuple[Unsupported, ...] = (
     Unsupported("spec.timeout", "any"),
-    Unsupported("spec.verify"),
-    Unsupported("spec.serviceAccountName", "string", "objects are applied with the operator's own rights"),
-    Unsupported("spec.selfHeal", "boolean"),
-    Unsupported("spec.driftPolicy", "string"),
-    Unsupported("spec.driftInterval", "any"),
-    Unsupported(
-        "spec.ignore", "array", "leave spec.replicas out of the manifest to let an autoscaler own it"
-    ),
+    Unsupported("spec.selfHeal", "boolean", "write driftPolicy: Correct or Detect"),
     Unsupported("spec.onInvalid", "string", "a bad file refuses its revision as a whole"),
     Unsupported("spec.deletionPolicy", "string", "objects stay when their GitSource goes"),
-    Unsupported("spec.allowHistoryRewrite", "boolean"),
     Unsupported("spec.decryption"),
     Unsupported("spec.images", "array"),
     Unsupported("spec.webhook"),
-    Unsupported("spec.kubeConfig"),
     Unsupported("spec.targetNamespace", "string"),
-    *_below("spec.writeBack", "use modes: [notes, revertCommit]", provider="object", signingKeyRef="object"),
 )

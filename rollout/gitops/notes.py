@@ -15,7 +15,7 @@ from rollout.observe.reading import read_source, read_status
 Written = tuple[WriteBackMode, str, str, str, str, str]
 """(mode, namespace, rollout, attempt, verdict, commit)"""
 REFUSALS = frozenset({Verdict.ROLLED_BACK, Verdict.ABORTED})
-GOOD = frozenset({Verdict.PROMOTED, Verdict.INCONCLUSIVE, Verdict.FAST_ROLLED_BACK})
+GOOD = frozenset({Verdict.PROMOTED, Verdict.INCONCLUSIVE})
 WAYS = (WriteBackMode.NOTES, WriteBackMode.REVERT_COMMIT)
 
 

@@ -69,10 +69,17 @@ def test_nothing_is_written_back_where_nothing_is_asked_for() -> None:
         ),
         pytest.param(
             "spec.writeBack",
-            {"modes": ["revertBranch"]},
+            {"modes": ["commitStatus"]},
+            "spec.writeBack.provider",
+            "commitStatus needs it",
+            id="a status without a host's API",
+        ),
+        pytest.param(
+            "spec.writeBack",
+            {"modes": ["revertBranch", "revertCommit"]},
             "spec.writeBack.modes",
-            "revertBranch is not supported yet: use notes or revertCommit",
-            id="a write back that is not built yet",
+            "two ways to revert exclude each other",
+            id="two ways to revert",
         ),
         pytest.param(
             "spec",

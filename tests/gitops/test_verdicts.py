@@ -52,6 +52,7 @@ def test_a_rollback_puts_back_what_the_last_promotion_brought() -> None:
         entry("Promoted", A),
         entry("Promoted", C),
         entry("Superseded", A),
+        entry("FastRolledBack", A),
         entry("RolledBack", B, topWeight=25, reason="errors\n6.1 %"),
     ]
     (order,) = orders(rollout(*history))
