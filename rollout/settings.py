@@ -56,6 +56,8 @@ class Settings:
     """URL schemes that a GitSource may use."""
     git_polls_at_once: int = 8
     """Repositories fetched at the same time."""
+    cluster: str = ""
+    """What this cluster is called in commit statuses and notes, where several follow one repository."""
     shards: int = 1
     """Parts that the Rollouts and GitSources are spread over; each is worked on by one operator at a time."""
     lease_namespace: str = ""

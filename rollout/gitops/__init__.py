@@ -15,6 +15,7 @@ from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Retry, Stalled
 from rollout.api.gitsource import GitSource, GitSourceStatus, InventoryEntry, WriteBackMode, parse_git_source
 from rollout.git.credential import Credential
+from rollout.git.environment import GitPolicy
 from rollout.git.errors import ManifestsRefused, NoteRefused, WriteBackRefused
 from rollout.git.manifests import Parser, apply_order
 from rollout.git.mirror import Mirror, Mirrors
@@ -23,6 +24,7 @@ from rollout.gitops import inventory, notes
 from rollout.gitops.applying import Applier, Exclusive, Source
 from rollout.gitops.conditions import Outcome, after, requested_at
 from rollout.gitops.notes import WAYS, Due, Notebook
+from rollout.gitops.statuses import Statuses
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.errors import Conflict, Forbidden, NotFound
@@ -56,6 +58,8 @@ class GitOps:
         exclusive: Exclusive,
         metrics: Metrics,
         clock: Callable[[], datetime],
+        policy: GitPolicy | None = None,
+        cluster: str = "",
     ) -> None:
         self._kube = kube
         self._mirrors = mirrors
@@ -63,7 +67,8 @@ class GitOps:
         self._metrics = metrics
         self._clock = clock
         self._parsers: dict[tuple[str, str], Parser] = {}
-        self.notebook = Notebook()
+        self._statuses = Statuses(kube, policy or GitPolicy(), cluster)
+        self.notebook = Notebook(self._statuses.reports)
 
     async def turn(self, namespace: str, name: str) -> datetime | None:
         """Bring the cluster to what Git says; returns when to poll again."""
@@ -83,6 +88,8 @@ class GitOps:
         outcome = await self._pull(source, live, status, now)
         self._metrics.git(namespace, name, None if outcome.fetch_failed else now)
         await self._record(live, status, outcome, now)
+        if refusal := await self._statuses.send(source, outcome, now):
+            await self._tell(live, *refusal, now, warning=True)
         wait = source.spec.interval * random.uniform(1, 1 + JITTER)
         return now + (min(wait, timedelta(seconds=30)) if outcome.fetch_failed else wait)
 

@@ -10,6 +10,7 @@ from rollout.api.status import HistoryEntry, SourceStatus, Verdict
 from rollout.git import notes
 from rollout.git.mirror import Mirror
 from rollout.git.reverting import Order
+from rollout.gitops.reports import Reports
 from rollout.observe.reading import read_source, read_status
 
 Written = tuple[WriteBackMode, str, str, str, str, str]
@@ -42,7 +43,8 @@ class Due:
 class Notebook:
     """Which verdicts are to be written, and which were; what was is asked of Git again after a restart."""
 
-    def __init__(self) -> None:
+    def __init__(self, reports: Reports | None = None) -> None:
+        self._reports = reports or Reports()
         self._heard: dict[tuple[str, str], tuple[Due, ...]] = {}
         self._written: set[Written] = set()
 
@@ -51,7 +53,7 @@ class Notebook:
         metadata = rollout["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
         self._heard[(namespace, name)] = tuple(_verdicts(rollout))
-        return {
+        return self._reports.hear(rollout) | {
             (namespace, each.entry.git_source)
             for mode in WAYS
             for each in self._heard[(namespace, name)]
@@ -61,6 +63,7 @@ class Notebook:
     def forget(self, namespace: str, name: str) -> None:
         """A Rollout is gone."""
         self._heard.pop((namespace, name), None)
+        self._reports.forget(namespace, name)
 
     def due(self, namespace: str, source: str, mode: WriteBackMode) -> tuple[Due, ...]:
         """What is to be written on the commits of a source."""

@@ -152,7 +152,13 @@ class Operator:
         measurer = self._measurer = Measurer(self._sources.at, settings.measure_lag)
         self._reconciler = Reconciler(kube, observer, measurer, Executor(kube, measurer, metrics))
         self._gitops = GitOps(
-            kube, mirrors, lambda *name: self._queue.exclusive(Key(waking.ROLLOUT, *name)), metrics, _clock
+            kube,
+            mirrors,
+            lambda *name: self._queue.exclusive(Key(waking.ROLLOUT, *name)),
+            metrics,
+            _clock,
+            _git_policy(settings),
+            settings.cluster,
         )
         self._memory = observer.memory
         self._waker = waking.Waker(
