@@ -18,6 +18,7 @@ import numpy as np
 from scipy.special import betaincinv
 
 from analysis.compatibility import compatible
+from analysis.course import Sight, sight
 from analysis.evidence import Counts, Pair
 from analysis.holds import GivenUp, Hold, Rates, flow_of
 from analysis.metric import Metric, Proportion, Rate, Slo
@@ -58,21 +59,6 @@ class World:
         """A metric's rates; stable's own where the canary is not said to differ."""
         stable = self.stable[metric.name]
         return Truth(self.canary.get(metric.name, stable), stable)
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What one look shows. minutes: since the beginning. log_e_harm: of all metrics together, against log(1 /
-    alpha). log_e_safe: of the gate that lags behind, against log(1 / beta); None where none is asked for.
-    ratio: (estimate, low, high) by metric.
-    """
-
-    minutes: float
-    step: str
-    weight: float
-    log_e_harm: float
-    log_e_safe: float | None
-    ratio: Mapping[str, tuple[float | None, float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +122,8 @@ class _Play:
             self._look(hold)
             age = self.now - since
             judgement = judge(self.policy, self.checkpoint, self.now, active=gates)
-            self.sights.append(_sight(hold, gates, judgement, self.now - START))
+            minutes = (self.now - START) / timedelta(minutes=1)
+            self.sights.append(sight(judgement, gates, minutes=minutes, step=hold.step, weight=hold.weight))
             if judgement.outcome is Outcome.WORSE:
                 return End.ROLLED_BACK, judgement
             if gates and judgement.outcome is Outcome.NOT_WORSE and age >= hold.least:
@@ -184,18 +171,6 @@ class _Play:
         blamed = judgement.blamed if judgement is not None else ()
         minutes = (self.now - START) / timedelta(minutes=1)
         return Course(end, step, minutes, self.excess, blamed, tuple(self.sights))
-
-
-def _sight(hold: Hold, gates: frozenset[str], judgement: Judgement, age: timedelta) -> Sight:
-    asked = [v.log_e_safe for v in judgement.metrics if v.name in gates and v.role.gates]
-    return Sight(
-        minutes=age / timedelta(minutes=1),
-        step=hold.step,
-        weight=hold.weight,
-        log_e_harm=judgement.log_e_harm,
-        log_e_safe=min(asked, default=None),
-        ratio={v.name: (v.estimate, v.low, v.high) for v in judgement.metrics},
-    )
 
 
 @dataclass(frozen=True, slots=True)

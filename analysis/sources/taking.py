@@ -24,7 +24,7 @@ from analysis.sources.selector import (
 FEW_SCRAPES = 4
 """Before the cut, where nothing is amiss: a value from there is found though three scrapes failed."""
 PROCESS_START = "process_start_time_seconds"
-_TARGETS = Selector("", (Matcher("__name__", "=~", literal(f"up|{PROCESS_START}")),))
+TARGETS = Selector("", (Matcher("__name__", "=~", literal(f"up|{PROCESS_START}")),))
 
 
 class QueryRefusedError(Exception):
@@ -135,6 +135,8 @@ async def _take(
     if until <= cut:
         return Reading(cut, cut, Status.WAITING, cause="the clock stands before the last look")
     new, before = min(until - cut, context.reach), lookback(context.interval)
+    if isinstance(metric.kind, Up):  # whether a target is new is told by when it wasn't there
+        before, scraped = max(before, metric.warm_up + FEW_SCRAPES * context.interval), None
     matchers = (parse_matchers(arms.canary), parse_matchers(arms.stable))
     span = new + before if scraped is None else new + min(FEW_SCRAPES * scraped, before)
     canary, stable = await _both(source, wanted, matchers, until, span)
@@ -172,7 +174,7 @@ async def _both(
 async def _arm(
     source: Source, wanted: Mapping[str, Selector], arm: tuple[Matcher, ...], until: datetime, span: timedelta
 ) -> ArmSamples:
-    asked = [*wanted.values(), _TARGETS]
+    asked = [*wanted.values(), TARGETS]
     answers = await asyncio.gather(*(_query(source, one, arm, until, span) for one in asked))
     targets = answers[-1]
     return ArmSamples(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rollout.cli import asking, checking, install, planning, seeing, simulating, start
+from rollout.cli import asking, backtesting, checking, install, planning, seeing, simulating, start
 from rollout.cli.failure import Group
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("sandbox", rich_help_panel="Run")(start.sandbox)
 app.command("operator", rich_help_panel="Run")(start.operator)
 app.command("plan", rich_help_panel="Judge")(planning.plan)
 app.command("simulate", rich_help_panel="Judge")(simulating.simulate)
+app.command("backtest", rich_help_panel="Judge")(backtesting.backtest)
 app.command("lint", rich_help_panel="Install")(checking.check)
 app.command("crds", rich_help_panel="Install")(install.crds)
 app.command("manifests", rich_help_panel="Install")(install.manifests)

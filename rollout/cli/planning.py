@@ -29,6 +29,7 @@ from rollout.measure.ahead import asked_of, holds_of, kind_of
 from rollout.measure.policy import policy_of
 from rollout.show import outlook
 from rollout.workloads import runs
+from rollout.workloads.runs import Templates
 
 
 class Form(StrEnum):
@@ -82,6 +83,8 @@ class Planned:
     holds: tuple[Hold, ...]
     look: timedelta
     """The shortest time between two looks that a metric asks for."""
+    templates: Templates
+    """Of its analyses."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -192,7 +195,7 @@ def _planned(document: Document, known: Sequence[Document]) -> Planned:
         run = asked_of(rollout.spec, templates)
         asked = [metric.interval for metric in run.metrics if metric.interval is not None]
         look = min(asked, default=DEFAULT_INTERVAL)
-        return Planned(document.path, rollout, policy_of(run), holds_of(rollout.spec, run), look)
+        return Planned(document.path, rollout, policy_of(run), holds_of(rollout.spec, run), look, templates)
     except InvalidSpec as invalid:
         raise Failure(f"{document.path}:{document.line}: {invalid.problems[0]}") from invalid
     except InvalidPolicy as invalid:

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from analysis.metric import Proportion
 from analysis.power import rate_at
@@ -30,6 +29,7 @@ from rollout.cli.planning import (
     rollouts_in,
     write,
 )
+from rollout.cli.progress import counting
 from rollout.show import outlook, simulated
 from rollout.show.outlook import minutes
 from rollout.show.simulated import Told
@@ -79,7 +79,7 @@ def simulate(
     if plot is not None and len(found) > 1:
         raise Failure(f"--plot draws one Rollout, {path} has {len(found)}", ExitCode.USAGE)
     body: list[dict[str, Any]] = []
-    with _progress() as progress:
+    with counting() as progress:
         for (each, rates), some in zip(tried, cases, strict=True):
             played = {
                 case.name: _played(
@@ -141,10 +141,7 @@ def _draw(
     """The good canary and the bad one, each by the rollout of median length of its most frequent end."""
     worst = each.policy.metric(next(iter(cases[-1].rates)))
     stable = rates[worst.name]
-    margins = [
-        rate_at(worst, margin, stable) / stable if stable > 0 else None
-        for margin in (worst.acceptable, worst.refusable)
-    ]
+    ratio = drawing.ratio_of(worst, stable)
     columns = []
     for case in (cases[0], cases[-1]):
         some = played[case.name]
@@ -155,23 +152,10 @@ def _draw(
         ends = ", ".join(f"{share.count} {name.value}" for name, share in seen.items() if share.count)
         subtitle = f"{len(some)} rollouts: {ends}\nbold: one, {end.value} after {minutes(course.minutes)}"
         title = f"A canary {case.name}" if case is cases[0] else f"A canary with {case.name}"
-        columns.append(drawing.Column(title, subtitle, course, some, worst.name, margins[0], margins[1]))
+        others = [each.sights for each in some]
+        columns.append(drawing.Column(title, subtitle, course.sights, [ratio], others))
     heading = f"{each.rollout.metadata.name} at {rps:g} requests/s"
-    drawing.draw(file, heading, each.policy, columns)
-
-
-def _progress() -> Progress:
-    """A bar on a terminal's stderr, nothing elsewhere."""
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    drawing.draw(file, heading, each.policy.alpha, each.policy.beta, columns)
 
 
 def _print(

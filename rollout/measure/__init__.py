@@ -18,7 +18,7 @@ from analysis.policy import InvalidPolicy, Policy
 from analysis.reading import Context, Reading, Status
 from analysis.sequential import Checkpoint, begin, begin_step, fold, skip
 from analysis.sources import Arms, Source, take
-from analysis.verdict import judge
+from analysis.verdict import Judgement, judge
 from rollout.api.analysis import Metric
 from rollout.api.analysisrun import AnalysisRun, AnalysisRunStatus, parse_analysis_run
 from rollout.api.base import Manifest
@@ -66,6 +66,8 @@ class Measured:
     evidence: Evidence
     unsaved: Unsaved | None = None
     look_at: datetime | None = None
+    judgement: Judgement | None = None
+    """What the evidence is the gist of; None where nothing was judged."""
 
 
 NOTHING = Measured(NO_EVIDENCE)
@@ -251,6 +253,7 @@ class Measurer:
             replace(evidence, told_every=spacing(under_way, evidence.told_every)),
             unsaved=_unsaved(kept, observed, evidence, now, spacing(under_way, SAVE_EVERY)),
             look_at=min(looks, default=None),
+            judgement=judgement,
         )
 
     @staticmethod

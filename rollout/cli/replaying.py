@@ -1,0 +1,131 @@
+"""What a backtest needs beside its options: who the two versions are, and a picture of the end."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from analysis.evidence import Series
+from analysis.policy import Policy
+from analysis.verdict import Judgement
+from rollout.api import analysis as api
+from rollout.api.selectors import are_matchers
+from rollout.cli import drawing
+from rollout.cli.failure import ExitCode, Failure
+from rollout.cli.planning import Planned
+from rollout.replay.cluster import Cluster, Versions
+from rollout.replay.playing import Turn
+from rollout.show.outlook import minutes
+from rollout.show.replayed import Replayed
+from rollout.workloads.labels import HASH_LABEL
+from rollout.workloads.runs import Templates
+
+UNNAMED = Versions("stable", "canary")
+"""Where matchers tell the versions apart, nobody asks for their hashes."""
+START = datetime.fromisoformat("2026-01-01T00:00:00Z")
+MOST_METRICS = 3
+"""In a picture; more of them are too small to read."""
+
+_HASH = re.compile(r"[a-z0-9]{1,63}")
+_HASH_AS_LABEL = HASH_LABEL.replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """Who was the canary, and who was stable."""
+
+    planned: Planned
+    templates: Templates
+    versions: Versions
+
+    @classmethod
+    def of(cls, planned: Planned, canary: str, stable: str) -> "Arms":
+        """From --canary and --stable. Raises Failure(USAGE) where they tell nothing, or too little."""
+        if bool(canary) != bool(stable):
+            raise Failure("--canary and --stable belong together", ExitCode.USAGE)
+        if not canary:
+            found = cls(planned, planned.templates, UNNAMED)
+            if found._asked() != cls(planned, planned.templates, Versions("a", "b"))._asked():
+                name = planned.rollout.metadata.name
+                raise Failure(
+                    f"{name}: its metrics tell the versions apart by their hashes: "
+                    "say --canary HASH --stable HASH, or matchers for both",
+                    ExitCode.USAGE,
+                )
+            return found
+        if _HASH.fullmatch(canary) and _HASH.fullmatch(stable):
+            if canary == stable:
+                raise Failure(f"--canary and --stable are both {canary}", ExitCode.USAGE)
+            return cls(planned, planned.templates, Versions(stable, canary))
+        for option, text in (("--canary", canary), ("--stable", stable)):
+            if not are_matchers(text):
+                raise Failure(
+                    f"{option} {text!r}: write a hash such as 7d4b9c, or matchers such as 'version=\"v2\"'; "
+                    "both versions alike",
+                    ExitCode.USAGE,
+                )
+        return cls(planned, _told_apart(planned.templates, canary, stable), UNNAMED)
+
+    def cluster(self, began: datetime) -> Cluster:
+        """The Rollout at the moment at which its canary is committed."""
+        metadata = self.planned.rollout.metadata
+        namespace = metadata.namespace or "default"
+        spec = self.planned.rollout.spec
+        return Cluster(namespace, metadata.name, spec, self.templates, self.versions, began)
+
+    def _asked(self) -> object:
+        asked = self.cluster(START).asks()
+        return [(each.name, each.compare) for each in asked.metrics]
+
+    def missing(self, series: Sequence[Series]) -> str:
+        """Why a record can't be replayed, and whom it does have."""
+        known = sorted(self._hashes(series))
+        hint = f"it has pods of {', '.join(known)}" if known else "none of its series has such labels"
+        versions = self.versions
+        named = "" if versions == UNNAMED else f" (canary {versions.canary}, stable {versions.stable})"
+        return f"no samples of both versions{named}: {hint}; look at --canary, --stable and the namespace"
+
+    def _hashes(self, series: Sequence[Series]) -> set[str]:
+        name = re.escape(self.planned.rollout.metadata.name)
+        pod = re.compile(rf"{name}-([a-z0-9]+)-[a-z0-9]{{5}}")
+        pods = (pod.fullmatch(one.labels.get("pod", "")) for one in series)
+        labels = (one.labels.get(_HASH_AS_LABEL, "") for one in series)
+        return {found[1] for found in pods if found} | {label for label in labels if label}
+
+
+def _told_apart(templates: Templates, canary: str, stable: str) -> Templates:
+    """The templates, with these matchers for the arms of every metric."""
+    arms = api.Arms(canary=canary, stable=stable)
+    return {
+        key: template.model_copy(
+            update={
+                "metrics": tuple(
+                    metric.model_copy(update={"compare": metric.compare.model_copy(update={"arms": arms})})
+                    for metric in template.metrics
+                )
+            }
+        )
+        for key, template in templates.items()
+    }
+
+
+def draw(file: Path, policy: Policy, told: Replayed, turns: Sequence[Turn]) -> None:
+    """The evidence of a replay over time. Raises Failure where there is none, or it can't be written."""
+    sights = [turn.look for turn in turns if turn.look is not None]
+    judged = [turn.judgement for turn in turns if turn.judgement is not None]
+    if not sights:
+        raise Failure(f"--plot {file}: nothing was judged: there is nothing to draw")
+    took = minutes((told.at - told.began) / timedelta(minutes=1))
+    subtitle = f"since {told.began:%Y-%m-%d %H:%M:%S} UTC\n{told.end.words} after {took}"
+    title = f"Canary {told.canary} against {told.stable}"
+    column = drawing.Column(title, subtitle, sights, _ratios(policy, judged[-1]), ends=told.end.words)
+    drawing.draw(
+        file, f"{told.name}, replayed", policy.alpha, policy.beta, [column], "since the canary was asked for"
+    )
+
+
+def _ratios(policy: Policy, last: Judgement) -> list[drawing.Ratio]:
+    """Of the metrics that may roll back first, then of the others."""
+    chosen = sorted(last.metrics, key=lambda verdict: not verdict.role.rolls_back)[:MOST_METRICS]
+    return [drawing.ratio_of(policy.metric(each.name), each.counted.stable.rate) for each in chosen]
