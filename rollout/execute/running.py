@@ -28,4 +28,5 @@ def rendered(seen: Seen, wanted: EnsureRun) -> dict[str, Any]:
         attempt=wanted.attempt,
         canary=canary,
         stable=stable,
+        plane=seen.plane,
     )

@@ -20,7 +20,8 @@ KINDS: Mapping[str, Kind[Any]] = {
     for kind in (ROLLOUT_KIND, TEMPLATE_KIND, CLUSTER_TEMPLATE_KIND, RUN_KIND, GIT_SOURCE_KIND)
 }
 OUR_GROUPS = (GROUP, ARGO_GROUP)
-_GROUPS = {"Service": ("",), "HTTPRoute": ("gateway.networking.k8s.io",)}
+_GATEWAY = ("gateway.networking.k8s.io",)
+_GROUPS = {"Service": ("",), **dict.fromkeys(("HTTPRoute", "Gateway", "GatewayClass"), _GATEWAY)}
 _STEPS = "spec.strategy.canary.steps"
 
 

@@ -9,9 +9,10 @@ from rollout.api.errors import Problem
 
 
 class Severity(StrEnum):
-    """Whether it would be refused, or is only worth a thought."""
+    """Whether it would be refused, is worth a thought, or is good to know."""
 
     ERROR = "error"
+    NOTE = "note"
     WARNING = "warning"
 
 

@@ -12,24 +12,14 @@ from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Problem
 from rollout.api.parsing import Kind, parse
 from rollout.api.rollout import Rollout
-from rollout.lint.alone import KINDS, is_kind, misshapen, namespace
+from rollout.lint.alone import namespace
 from rollout.lint.findings import Document, Finding, Severity, finding
+from rollout.lint.planes import plane_of, resolutions
+from rollout.lint.seeking import find
 from rollout.routers import gateway_api
-from rollout.workloads import runs, services
+from rollout.workloads import presets, runs, services
 
 _CANARY = "spec.strategy.canary"
-
-
-def _find(known: Sequence[Document], kind: str, name: str, where: str | None) -> Manifest | None:
-    """The object of that name; one without a namespace fits any, as it goes where it is applied."""
-    for document in known:
-        body = document.body
-        place = namespace(body)
-        near = not where or not place or place == where
-        readable = kind in KINDS or not [*misshapen(body)]
-        if near and body["metadata"]["name"] == name and is_kind(body, kind) and readable:
-            return body
-    return None
 
 
 def referring(document: Document, rollout: Rollout, known: Sequence[Document]) -> Iterator[Finding]:
@@ -45,14 +35,14 @@ def _services(rollout: Rollout, where: str, known: Sequence[Document]) -> Iterat
     labels = rollout.spec.template["metadata"]["labels"]
     named = (("stableService", canary.stable_service), ("canaryService", canary.canary_service))
     for key, name in named:
-        service = _find(known, "Service", name, where)
+        service = find(known, "Service", name, where)
         yield from services.problems(service, name, labels, f"{_CANARY}.{key}")
 
 
 def _routes(rollout: Rollout, where: str, known: Sequence[Document]) -> Iterator[Problem]:
     canary = rollout.spec.strategy.canary
     for index, ref in enumerate(canary.traffic_routing.gateway_api.http_routes):
-        route = _find(known, "HTTPRoute", ref.name, where)
+        route = find(known, "HTTPRoute", ref.name, where)
         path = f"{_CANARY}.trafficRouting.gatewayAPI.httpRoutes[{index}]"
         yield from gateway_api.problems(
             route, ref.name, canary.stable_service, canary.canary_service, ref.rule or None, path
@@ -61,9 +51,12 @@ def _routes(rollout: Rollout, where: str, known: Sequence[Document]) -> Iterator
 
 def _templates(document: Document, rollout: Rollout, known: Sequence[Document]) -> Iterator[Finding]:
     templates, broken, elsewhere = templates_of(document, rollout, known)
-    for problem in runs.problems(rollout.spec, templates, broken):
-        severity = Severity.WARNING if problem.path in elsewhere else Severity.ERROR
+    plane = plane_of(document, rollout, known)
+    for problem in runs.problems(rollout.spec, templates, broken, plane):
+        untold = problem.message.endswith(presets.UNTOLD)
+        severity = Severity.WARNING if problem.path in elsewhere or untold else Severity.ERROR
         yield finding(document, problem, severity)
+    yield from resolutions(document, rollout, templates, plane)
 
 
 def templates_of(
@@ -78,7 +71,7 @@ def templates_of(
     for path, key in runs.references(rollout.spec):
         name, cluster = key
         kind = CLUSTER_TEMPLATE_KIND if cluster else TEMPLATE_KIND
-        body = _find(known, kind.name, name, None if cluster else namespace(document.body))
+        body = find(known, kind.name, name, None if cluster else namespace(document.body))
         if body is None and cluster:
             elsewhere.add(path)
         elif body is not None:
@@ -119,7 +112,7 @@ def _claims(rollout: Rollout, where: str, known: Sequence[Document]) -> Iterator
     yield f"{_CANARY}.stableService", (where, "Service", stable)
     yield f"{_CANARY}.canaryService", (where, "Service", other)
     for index, ref in enumerate(canary.traffic_routing.gateway_api.http_routes):
-        route = _find(known, "HTTPRoute", ref.name, where)
+        route = find(known, "HTTPRoute", ref.name, where)
         rules = gateway_api.read(route, stable, other, ref.rule or None).rules if route else ()
         path = f"{_CANARY}.trafficRouting.gatewayAPI.httpRoutes[{index}]"
         yield from ((path, (where, "HTTPRoute", ref.name, "rule", rule)) for rule in rules)

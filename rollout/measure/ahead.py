@@ -14,6 +14,7 @@ from rollout.api.rollout import (
 )
 from rollout.measure.policy import active_in, measured_in
 from rollout.plan import replicas, schedule
+from rollout.plan.observed import UNKNOWN_PLANE, Plane
 from rollout.workloads.runs import Templates, metrics
 
 _GIVEN_UP = {
@@ -23,11 +24,11 @@ _GIVEN_UP = {
 }
 
 
-def asked_of(spec: RolloutSpec, templates: Templates) -> AnalysisRunSpec:
+def asked_of(spec: RolloutSpec, templates: Templates, plane: Plane = UNKNOWN_PLANE) -> AnalysisRunSpec:
     """What the background run of a spec would ask, its placeholders left open.
 
     Raises:
-        InvalidSpec: an argument has no value, or two templates name a metric alike.
+        InvalidSpec: as `rollout.workloads.runs.metrics`.
     """
     background = spec.strategy.canary.analysis
     rates = (
@@ -35,7 +36,7 @@ def asked_of(spec: RolloutSpec, templates: Templates) -> AnalysisRunSpec:
         if background
         else {}
     )
-    return AnalysisRunSpec(metrics=metrics(spec, templates, {}), **rates)
+    return AnalysisRunSpec(metrics=metrics(spec, templates, {}, plane), **rates)
 
 
 def holds_of(spec: RolloutSpec, run: AnalysisRunSpec) -> tuple[Hold, ...]:

@@ -21,8 +21,9 @@ from rollout.observe.claims import claimed
 from rollout.observe.memory import Claim, Memory, Name, Trial
 from rollout.observe.reading import Reading, read
 from rollout.plan import observed
-from rollout.plan.observed import Observed
+from rollout.plan.observed import Observed, Plane
 from rollout.routers import gateway_api
+from rollout.routers.planes import read_plane
 from rollout.workloads import endpoints, pods, replicasets, runs, services
 from rollout.workloads.endpoints import EndpointSlice
 
@@ -41,6 +42,7 @@ class Seen:
     services: Mapping[str, Manifest]
     routes: Mapping[str, Manifest]
     templates: runs.Templates
+    plane: Plane
     live: bool
     """Whether writes may rest on it; else it was good for a look."""
 
@@ -78,7 +80,7 @@ class Observer:
             if reading.deleted_at is None:
                 raise
             alone = _alone(rollout, reading, str(missing))
-            return Seen(self._clock(), rollout, alone, {}, {}, {}, live=True)
+            return Seen(self._clock(), rollout, alone, {}, {}, {}, observed.UNKNOWN_PLANE, live=True)
 
     def _read(self, rollout: Manifest, now: datetime) -> Reading:
         uid = rollout["metadata"]["uid"]
@@ -115,12 +117,13 @@ class Observer:
         if live:
             self.memory.live_at[uid] = began
         replica_sets = self._replica_sets(namespace, uid)
+        plane = _plane(reading, found_routes)
         problems = (
             *reading.problems,
             *references.service_problems(reading, found_services),
             *(await self._claimed_twice(reading, namespace, rollout["metadata"]["name"])),
             *references.route_problems(reading, found_routes),
-            *(runs.problems(reading.spec, templates, broken) if reading.spec else ()),
+            *(runs.problems(reading.spec, templates, broken, plane) if reading.spec else ()),
             *(await self._template_problems(rollout, reading, replica_sets, began)),
         )
         reached = {
@@ -136,6 +139,7 @@ class Observer:
             services=found_services,
             routes=found_routes,
             templates=templates,
+            plane=plane,
             live=live or not _under_way(reading),
         )
 
@@ -346,6 +350,13 @@ def _alone(rollout: Manifest, reading: Reading, why: str) -> Observed:
         finalized=reading.finalized,
         unread=why,
     )
+
+
+def _plane(reading: Reading, found: Mapping[str, Manifest]) -> observed.Plane:
+    if reading.traffic is None:
+        return observed.UNKNOWN_PLANE
+    ours = ((found[each.name], each.rule or None) for each in reading.routes if each.name in found)
+    return read_plane(ours, reading.traffic.stable_service, reading.traffic.canary_service)
 
 
 def _seen_routes(reading: Reading, found: Mapping[str, Manifest]) -> tuple[observed.Route, ...]:

@@ -220,7 +220,7 @@ def _route(route: Manifest) -> Manifest:
         {key: rule[key] for key in ("name", "backendRefs") if key in rule} for rule in spec.get("rules") or ()
     ]
     parents = [
-        {key: parent[key] for key in ("parentRef", "conditions") if key in parent}
+        {key: parent[key] for key in ("parentRef", "controllerName", "conditions") if key in parent}
         for parent in status.get("parents") or ()
     ]
     return {

@@ -94,6 +94,36 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Backend:
+    """Where a route's rule names our pair."""
+
+    route: str
+    rule: int
+    """The rule's index."""
+    stable: int
+    """The place of the stable Service in the rule's backendRefs."""
+    canary: int
+    filtered: bool = False
+    """Whether one of the rule's backendRefs has filters of its own."""
+
+    def at(self, arm: str) -> int:
+        """The place of `stable` or `canary`."""
+        return self.stable if arm == "stable" else self.canary
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """What the routes tell of the data plane that serves them."""
+
+    controllers: tuple[str, ...] = ()
+    """The `controllerName` of each implementation that took a route; none while none says so."""
+    backends: tuple[Backend, ...] = ()
+
+
+UNKNOWN_PLANE = Plane()
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """An AnalysisRun of ours."""
 

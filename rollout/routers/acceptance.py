@@ -28,6 +28,16 @@ def acceptance(route: Manifest) -> tuple[bool | None, str]:
     return (True if asked and all(accepted for accepted, _ in asked) else None), ""
 
 
+def controllers(route: Manifest) -> frozenset[str]:
+    """The `controllerName` of each implementation that answers for a parent which the spec names."""
+    asked = {_parent(route, ref) for ref in route.get("spec", {}).get("parentRefs") or ()}
+    return frozenset(
+        str(entry["controllerName"])
+        for entry in route.get("status", {}).get("parents") or ()
+        if entry.get("controllerName") and _parent(route, entry.get("parentRef", {})) in asked
+    )
+
+
 def _answer(conditions: Sequence[Mapping[str, Any]], generation: int) -> tuple[bool | None, str]:
     current = {
         each["type"]: each

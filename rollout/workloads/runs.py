@@ -7,7 +7,7 @@ included, because the weights over all are fixed at the start. A metric of step 
 from collections.abc import Mapping
 from typing import Any
 
-from rollout.api.analysis import AnalysisTemplateSpec, Arms, ArmsPreset, Compare, Metric
+from rollout.api.analysis import MEASURES, AnalysisTemplateSpec, Arms, Compare, Metric
 from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Problem
@@ -15,7 +15,7 @@ from rollout.api.meta import GROUP, VERSION
 from rollout.api.rollout import AnalysisStep, Argument, BackgroundAnalysis, InlineAnalysis, RolloutSpec
 from rollout.api.selectors import filled
 from rollout.plan import observed
-from rollout.workloads.replicasets import name_of
+from rollout.workloads import presets
 
 TemplateKey = tuple[str, bool]
 """(name, whether it is a ClusterAnalysisTemplate)"""
@@ -49,7 +49,10 @@ def references(spec: RolloutSpec) -> tuple[tuple[str, TemplateKey], ...]:
 
 
 def problems(
-    spec: RolloutSpec, templates: Templates, broken: Mapping[TemplateKey, str]
+    spec: RolloutSpec,
+    templates: Templates,
+    broken: Mapping[TemplateKey, str],
+    plane: observed.Plane = observed.UNKNOWN_PLANE,
 ) -> tuple[Problem, ...]:
     """What keeps the analyses of a spec from being asked; `broken` says why a template can't be parsed."""
     found: list[Problem] = []
@@ -63,7 +66,7 @@ def problems(
             )
     if not found:
         try:
-            metrics(spec, templates, {})
+            metrics(spec, templates, {}, plane)
         except InvalidSpec as invalid:
             found += invalid.problems
     return tuple(found)
@@ -79,15 +82,16 @@ def render(
     attempt: str,
     canary: observed.ReplicaSet,
     stable: observed.ReplicaSet,
+    plane: observed.Plane = observed.UNKNOWN_PLANE,
 ) -> dict[str, Any]:
     """The AnalysisRun `name` as it is created.
 
     Raises:
-        InvalidSpec: a template is missing, an argument has no value, or two templates name a metric alike.
+        InvalidSpec: as `metrics`.
     """
     metadata = rollout["metadata"]
     values = placeholders(metadata["namespace"], metadata["name"], spec, canary, stable)
-    chosen = metrics(spec, templates, values)
+    chosen = metrics(spec, templates, values, plane)
     if role != BACKGROUND:
         chosen = tuple(metric for metric in chosen if metric.name.endswith(f"@{role}"))
     background = spec.strategy.canary.analysis
@@ -154,11 +158,17 @@ def placeholders(
     return values
 
 
-def metrics(spec: RolloutSpec, templates: Templates, values: Mapping[str, str]) -> tuple[Metric, ...]:
-    """All metrics of a spec, names suffixed by their step; filled in where `values` are given.
+def metrics(
+    spec: RolloutSpec,
+    templates: Templates,
+    values: Mapping[str, str],
+    plane: observed.Plane = observed.UNKNOWN_PLANE,
+) -> tuple[Metric, ...]:
+    """All metrics of a spec, presets resolved, named by their step; filled in where `values` are given.
 
     Raises:
-        InvalidSpec: an argument has no value, or two templates of one analysis name a metric alike.
+        InvalidSpec: an argument has no value, two templates of one analysis name a metric alike, or a preset
+            asks for what the data plane does not have.
     """
     chosen: list[Metric] = []
     found: list[Problem] = []
@@ -185,6 +195,11 @@ def metrics(spec: RolloutSpec, templates: Templates, values: Mapping[str, str]) 
                         )
                     )
                 names.add(metric.name)
+                try:
+                    metric = _without_presets(metric, plane, f"{path}.templates[{index}]")
+                except InvalidSpec as invalid:
+                    found += invalid.problems
+                    continue
                 if values and not missing:
                     metric = _resolved(metric, {**values, **args})
                 chosen.append(metric.model_copy(update={"name": metric.name + suffix}))
@@ -204,8 +219,20 @@ def _arguments(
     return {f"args.{name}": value for name, value in values.items() if value is not None}, missing
 
 
+def _without_presets(metric: Metric, plane: observed.Plane, path: str) -> Metric:
+    try:
+        return metric.model_copy(update={"compare": presets.resolved(metric.compare, plane, path)})
+    except InvalidSpec as invalid:
+        raise InvalidSpec(
+            tuple(
+                Problem(each.path, f"metric {metric.name!r}: {each.message}", each.remedy)
+                for each in invalid.problems
+            )
+        ) from None
+
+
 def _resolved(metric: Metric, values: Mapping[str, str]) -> Metric:
-    """`metric` with every placeholder filled in and its arms as explicit matchers."""
+    """`metric` without presets, with every placeholder filled in."""
     compare = metric.compare
     texts = {
         path.rpartition(".")[2]: filled(text, values)
@@ -213,27 +240,12 @@ def _resolved(metric: Metric, values: Mapping[str, str]) -> Metric:
         if ".arms." not in path
     }
     measured = compare.measured.model_copy(update=texts)
-    field = next(name for name in ("proportion", "histogram", "rate") if getattr(compare, name) is not None)
+    field = next(name for name in MEASURES if getattr(compare, name) is not None)
     arms = Arms(
-        stable=_matchers(compare.arms, "stable", values), canary=_matchers(compare.arms, "canary", values)
+        stable=filled(compare.arms.stable or "", values), canary=filled(compare.arms.canary or "", values)
     )
     return metric.model_copy(update={"compare": _with(compare, field, measured, arms)})
 
 
 def _with(compare: Compare, field: str, measured: object, arms: Arms) -> Compare:
     return compare.model_copy(update={field: measured, "arms": arms})
-
-
-def _matchers(arms: Arms, arm: str, values: Mapping[str, str]) -> str:
-    """The matchers that select one arm's series."""
-    namespace, revision = values["namespace"], values[f"{arm}.hash"]
-    if arms.label is not None:
-        return f'{arms.label}="{revision}"'
-    if arms.preset is ArmsPreset.TRAEFIK:
-        service = values[f"{arm}.service"]
-        return f'service=~"httproute-{namespace}-.+-svc-{namespace}-{service}-[0-9]+@kubernetesgateway"'
-    if arms.preset is ArmsPreset.PODS:
-        return f'namespace="{namespace}",pod=~"{name_of(values["name"], revision)}-[a-z0-9]{{5}}"'
-    text = arms.stable if arm == "stable" else arms.canary
-    assert text is not None, "arms without preset and label have both matchers"
-    return filled(text, values)
