@@ -1,0 +1,338 @@
+"""Threshold metrics: a query, conditions on its result, and limits, named and meant as in Argo Rollouts.
+
+Any of them may hold arguments (`count: "{{args.count}}"`); a metric with open placeholders is looked at as
+far as it can be, and wholly when they are filled in (`resolved`).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from rollout.api.base import DURATION_PATTERN, Model, Switch, duration_text, parse_duration
+from rollout.api.errors import Problem
+from rollout.api.rules import WrongFieldsError
+from rollout.api.selectors import filled, placeholders
+from rollout.conditions import ConditionError, Language, condition
+
+RETENTION_LIMIT = 100
+_PLACEHOLDER = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_OPEN_PATTERN = r"\{\{.+\}\}"
+
+
+def _open(value: object) -> bool:
+    return isinstance(value, str) and bool(placeholders(value))
+
+
+def _duration(value: object) -> timedelta | str:
+    return value if isinstance(value, str) and _open(value) else parse_duration(value)
+
+
+def _duration_text(value: timedelta | str) -> str:
+    return value if isinstance(value, str) else duration_text(value)
+
+
+def _whole(least: int) -> Callable[[object], int | str]:
+    def check(value: object) -> int | str:
+        if isinstance(value, str) and _open(value):
+            return value
+        text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+        if not re.fullmatch(r"-?[0-9]{1,9}", text) or int(text) < least:
+            allowed = "write a whole number" + (", or -1 for no limit" if least < 0 else ", not negative")
+            raise ValueError(f"{allowed}, or {{{{args.NAME}}}} in quotes")
+        return int(text)
+
+    return check
+
+
+_SCALAR = WithJsonSchema({"x-kubernetes-int-or-string": True})
+DurationOrArg = Annotated[
+    timedelta | str,
+    BeforeValidator(_duration),
+    PlainSerializer(_duration_text, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {"x-kubernetes-int-or-string": True, "pattern": f"{DURATION_PATTERN}|{_OPEN_PATTERN}", "minimum": 0}
+    ),
+]
+"""A duration, or a text with a placeholder."""
+CountOrArg = Annotated[int | str, BeforeValidator(_whole(0)), _SCALAR]
+LimitOrArg = Annotated[int | str, BeforeValidator(_whole(-1)), _SCALAR]
+"""A number of measurements; -1 switches the limit off."""
+Text = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class QueriedPrometheus(Model):
+    """A Prometheus server, and what it is asked."""
+
+    address: Annotated[str, Field(pattern="^(https?://[^ ]+)?$", max_length=2048)] = ""
+    """Where its API is: http://prometheus:9090. Default: the operator's own."""
+    query: Annotated[str, Field(max_length=8192)] = ""
+    """An expression in PromQL; its result is what the conditions speak of. Not beside compare."""
+
+
+class QueryProvider(Model):
+    """Where the numbers come from."""
+
+    prometheus: QueriedPrometheus = QueriedPrometheus()
+    """A Prometheus server."""
+
+
+class Threshold(Model):
+    """One thing to measure, again and again, and to hold against conditions."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)]
+    """A name, unique in the template."""
+    interval: DurationOrArg | None = None
+    """How often to look. Default: the scrape interval; of a metric with conditions: once."""
+    count: CountOrArg | None = None
+    """How many measurements. Default: 1 without an interval, else no end. Not beside compare."""
+    initial_delay: DurationOrArg | None = None
+    """How long to wait before the first measurement. Default: 0s. Not beside compare."""
+    success_condition: Text | None = None
+    """What is true of a good result: result[0] >= 0.95. Not beside compare."""
+    failure_condition: Text | None = None
+    """What is true of a bad result. Not beside compare."""
+    condition_language: Language | None = None
+    """What the conditions are written in (ours): expr, as in Argo Rollouts, or cel. Default: expr. Not beside
+    compare."""
+    failure_limit: LimitOrArg | None = None
+    """How many measurements may fail; -1: any number. Default: 0. Not beside compare."""
+    inconclusive_limit: LimitOrArg | None = None
+    """How many measurements may be inconclusive; -1: any number. Default: 0. Not beside compare."""
+    consecutive_error_limit: LimitOrArg | None = None
+    """How many queries in a row may fail before the metric is blind. Default: 4. Not beside compare."""
+    consecutive_success_limit: CountOrArg | None = None
+    """How many successful measurements in a row suffice. Default: no such rule. Not beside compare."""
+    provider: QueryProvider = QueryProvider()
+    """Where the numbers come from. Default: the operator's own Prometheus."""
+
+    @property
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """(field path, text) of everything that holds placeholders."""
+        named = {
+            ".interval": self.interval,
+            ".count": self.count,
+            ".initialDelay": self.initial_delay,
+            ".successCondition": self.success_condition,
+            ".failureCondition": self.failure_condition,
+            ".failureLimit": self.failure_limit,
+            ".inconclusiveLimit": self.inconclusive_limit,
+            ".consecutiveErrorLimit": self.consecutive_error_limit,
+            ".consecutiveSuccessLimit": self.consecutive_success_limit,
+            ".provider.prometheus.query": self.provider.prometheus.query,
+        }
+        return tuple((path, text) for path, text in named.items() if isinstance(text, str) and _open(text))
+
+    def resolved(self, values: Mapping[str, str]) -> Self:
+        """With every placeholder filled in.
+
+        Raises:
+            WrongFieldsError: with these values a field is none; paths are relative to the metric.
+        """
+        written = _filled(self.manifest(), values)
+        try:
+            return type(self).model_validate(written)
+        except ValidationError as error:
+            problems = [
+                Problem(
+                    "." + ".".join(map(str, details["loc"])), details["msg"].removeprefix("Value error, ")
+                )
+                for details in error.errors(include_url=False)
+            ]
+            raise WrongFieldsError(*problems) from None
+
+    @property
+    def language(self) -> Language:
+        """What the conditions are written in."""
+        return self.condition_language or Language.EXPR
+
+    @property
+    def conditions(self) -> tuple[tuple[str, str], ...]:
+        """(field path, text) of the conditions."""
+        both = ((".successCondition", self.success_condition), (".failureCondition", self.failure_condition))
+        return tuple((path, text) for path, text in both if text is not None)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        found = (_amiss(path, text, self.language) for path, text in self.conditions)
+        problems = [problem for problem in found if problem is not None]
+        if not self.provider.prometheus.query.strip():
+            problems.append(Problem(".provider.prometheus.query", "is required", "give a query in PromQL"))
+        if self.interval is None and isinstance(self.count, int) and self.count > 1:
+            problems.append(Problem(".count", "more than one measurement needs an interval", "give interval"))
+        if isinstance(self.interval, timedelta) and self.interval <= timedelta(0):
+            problems.append(Problem(".interval", "must be longer than 0s"))
+        if problems:
+            raise WrongFieldsError(*problems)
+        return self
+
+
+OWN = (
+    *("count", "initialDelay", "successCondition", "failureCondition", "conditionLanguage", "failureLimit"),
+    *("inconclusiveLimit", "consecutiveErrorLimit", "consecutiveSuccessLimit"),
+)
+"""Fields of a threshold metric that one by `compare` has not."""
+
+
+def kind_of_metric(value: object) -> str:
+    """`tag:threshold` for a metric with a query or conditions, else `tag:compare`."""
+    if not isinstance(value, Mapping):
+        return "tag:threshold" if isinstance(value, Threshold) else "tag:compare"
+    return "tag:threshold" if "compare" not in value and (_query(value) or _given(value)) else "tag:compare"
+
+
+def one_kind(value: object) -> object:
+    """A metric is compared, or held against conditions."""
+    if not isinstance(value, Mapping) or "compare" not in value:
+        return value
+    given = [*_given(value), *(["provider.prometheus.query"] if _query(value) else [])]
+    if given:
+        raise WrongFieldsError(
+            *(
+                Problem(f".{name}", "goes with a query, not with compare", "make it two metrics")
+                for name in given
+            )
+        )
+    return value
+
+
+def _given(value: Mapping[str, Any]) -> list[str]:
+    return [name for name in OWN if name in value]
+
+
+def _query(value: Mapping[str, Any]) -> bool:
+    provider = value.get("provider")
+    prometheus = provider.get("prometheus") if isinstance(provider, Mapping) else None
+    return isinstance(prometheus, Mapping) and "query" in prometheus
+
+
+def _filled(value: Any, values: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(item, values) for key, item in value.items()}
+    return filled(value, values) if isinstance(value, str) else value
+
+
+def _amiss(path: str, text: str, language: Language) -> Problem | None:
+    """What is wrong with a condition; a number stands in for a placeholder, in as many columns."""
+    try:
+        condition(_PLACEHOLDER.sub(lambda found: "1".ljust(len(found[0])), text), language)
+    except ConditionError as error:
+        return Problem(path, error.message, error.remedy)
+    return None
+
+
+_PLAIN = r"[^\\.*+?()\[\]{}|^$]"
+_PATTERN = re.compile(rf"(?:{_PLAIN}|\\.|\.[*+]|\.|\||\^|\$|\[[\w-]+\])*")
+
+
+def _name_pattern(text: str) -> str:
+    """A regular expression that is matched in bounded time: no groups, few repeats."""
+    if _PATTERN.fullmatch(text) is None or len(re.findall(r"(?<!\\)\.[*+]", text)) > 3:
+        raise ValueError("must be a name, or a simple pattern such as success.* or a|b")
+    return text
+
+
+NamePattern = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_name_pattern)]
+
+
+class DryRun(Model):
+    """Metrics that are measured and shown, and decide nothing."""
+
+    metric_name: NamePattern
+    """A name, or a simple regular expression."""
+
+
+class MeasurementRetention(Model):
+    """How many measurements an AnalysisRun shows."""
+
+    metric_name: NamePattern
+    """A name, or a simple regular expression."""
+    limit: Annotated[int, Field(strict=True, ge=1, le=RETENTION_LIMIT)]
+    """The last ones; by default 10."""
+
+
+def names(pattern: str, metric: str) -> bool:
+    """Whether a `metricName` speaks of a metric, as Argo Rollouts matches: anywhere in its name."""
+    return re.search(pattern, metric) is not None
+
+
+def exactly(metric: str) -> str:
+    """The `metricName` of one metric alone."""
+    return f"^{re.escape(metric)}$"
+
+
+class MeasurementPhase(StrEnum):
+    """How a measurement, or a metric, stands."""
+
+    RUNNING = "Running"
+    SUCCESSFUL = "Successful"
+    FAILED = "Failed"
+    INCONCLUSIVE = "Inconclusive"
+    ERROR = "Error"
+
+
+class MeasurementRecord(Model):
+    """One measurement."""
+
+    phase: MeasurementPhase
+    started_at: datetime
+    finished_at: datetime
+    value: str = ""
+    """What the query gave: `0.993`, or `[0.993,1]`."""
+    message: str = ""
+    """Why it is as it is."""
+    refused: Switch = False
+    """Whether somebody has to mend the query or a condition (ours)."""
+
+
+class TallyRecord(Model):
+    """How many measurements of each kind (ours)."""
+
+    successful: int = 0
+    failed: int = 0
+    inconclusive: int = 0
+    error: int = 0
+
+
+class MetricResult(Model):
+    """How far a threshold metric is: what is shown of it, and all that a restart needs."""
+
+    name: str
+    phase: MeasurementPhase
+    message: str = ""
+    """Why."""
+    count: int = 0
+    """Measurements in all, without errors."""
+    successful: int = 0
+    failed: int = 0
+    inconclusive: int = 0
+    error: int = 0
+    consecutive_error: int = 0
+    consecutive_success: int = 0
+    measurements: tuple[MeasurementRecord, ...] = ()
+    """The last ones."""
+    dry_run: Switch = False
+    """Whether it decides nothing."""
+    metadata: Mapping[str, str] = {}
+    """ResolvedPrometheusQuery: what was asked."""
+    step: str = ""
+    """The step whose measurements let it pass (ours)."""
+    step_since: datetime
+    """Since when that step's effect is seen (ours)."""
+    round_since: datetime
+    """When what the limits count began (ours)."""
+    in_step: TallyRecord = TallyRecord()
+    """Measurements of this step (ours)."""
+    in_round: TallyRecord = TallyRecord()
+    """Measurements that the limits count (ours)."""
