@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -35,9 +35,23 @@ class GitPolicy:
     """The most that one command may print."""
 
 
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What one command needs besides: files that only it can read, configuration that names their directory
+    as `{home}`, and variables.
+    """
+
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    config: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
 @contextmanager
 def private_environment(
-    parent: Path, remote: Remote | None = None, credential: Credential | None = None
+    parent: Path,
+    remote: Remote | None = None,
+    credential: Credential | None = None,
+    extra: Extra | None = None,
 ) -> Iterator[Mapping[str, str]]:
     """The environment of one command, in a directory only we can enter; both are gone when it has ended."""
     directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
@@ -47,6 +61,10 @@ def private_environment(
         if remote is not None and credential is not None:
             config += _http_config(directory, remote, credential)
             ssh = _ssh_command(directory, credential)
+        extra = extra or Extra()
+        for name, content in extra.files.items():
+            _write_private(directory / name, content)
+        config.append(extra.config.replace("{home}", str(directory)))
         _write_private(directory / "gitconfig", "".join(config).encode())
         yield {
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -58,6 +76,7 @@ def private_environment(
             "LC_ALL": "C",
             "PATH": ":".join(dict.fromkeys([_directory_of_git(), "/usr/bin", "/bin"])),
             **ssh,
+            **extra.variables,
         }
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -120,15 +139,18 @@ def _http_config(directory: Path, remote: Remote, credential: Credential) -> Ite
 def _ssh_command(directory: Path, credential: Credential) -> dict[str, str]:
     if not credential.identity:
         return {}
-    # ssh refuses a key whose last newline an editor or a Secret has lost.
-    key = credential.identity.replace(b"\r\n", b"\n").rstrip(b"\n") + b"\n"
-    _write_private(directory / "identity", key)
+    _write_private(directory / "identity", as_key(credential.identity))
     _write_private(directory / "known_hosts", credential.known_hosts)
     options = ["IdentitiesOnly=yes", "StrictHostKeyChecking=yes", "BatchMode=yes", "ConnectTimeout=10"]
     options += [f"UserKnownHostsFile={_for_ssh(directory / 'known_hosts')}", "GlobalKnownHostsFile=/dev/null"]
     options += [f"IdentityFile={_for_ssh(directory / 'identity')}"]
     words = ["ssh", "-F", "/dev/null"]
     return {"GIT_SSH_COMMAND": shlex.join([*words, *(word for option in options for word in ("-o", option))])}
+
+
+def as_key(identity: bytes) -> bytes:
+    """A private key as ssh reads it: it refuses one whose last newline an editor or a Secret has lost."""
+    return identity.replace(b"\r\n", b"\n").rstrip(b"\n") + b"\n"
 
 
 def _for_ssh(path: Path) -> str:

@@ -26,7 +26,7 @@ from git.exc import GitCommandNotFound
 
 from rollout.api.errors import Retry, Stalled
 from rollout.git.credential import Credential
-from rollout.git.environment import PREFIX, GitPolicy, command_line, private_environment
+from rollout.git.environment import PREFIX, Extra, GitPolicy, command_line, private_environment
 from rollout.git.remote import Remote, explain
 
 OLDEST_GIT = (2, 32)
@@ -55,10 +55,12 @@ class Repository:
         self._stop = threading.Event()
         self._ready = False
 
-    def run(self, *words: str, stdin: bytes = b"", max_output: int | None = None) -> bytes:
+    def run(
+        self, *words: str, stdin: bytes = b"", max_output: int | None = None, extra: Extra | None = None
+    ) -> bytes:
         """Run a git command that asks no server; its output. Raises `CommandFailed`, `Retry` if too slow."""
         self._prepare()
-        with private_environment(self.directory) as environment:
+        with private_environment(self.directory, extra=extra) as environment:
             return self._execute(environment, words, stdin, max_output)
 
     def ask(self, remote: Remote, credential: Credential, *words: str) -> bytes:

@@ -1,15 +1,17 @@
-"""A refused manifest put back in Git: one commit of one path on the branch, pushed without force.
+"""A refused manifest put back in Git: one commit of one path, pushed without force to the branch itself or to
+one of its own that people merge.
 
 The branch is built upon as it is now, and only while it still holds what was refused: whoever wrote that path
 since has the last word.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from rollout.api.errors import Retry, Stalled
 from rollout.api.gitsource import Author
+from rollout.git import signing
 from rollout.git.clone import Clone, PushRefused
 from rollout.git.errors import WriteBackRefused
 from rollout.git.remote import check_branch, check_path, check_sha
@@ -40,6 +42,10 @@ class Order:
     at: datetime
     """When the verdict fell; the commit bears this time, so that writing it twice writes the same."""
     author: Author
+    proposed: str = ""
+    """The branch that people are to merge; '': the commit goes on `branch` itself."""
+    signing_key: bytes = field(default=b"", repr=False)
+    """An SSH private key; b'': the commit is not signed."""
 
     @property
     def message(self) -> str:
@@ -66,9 +72,11 @@ def write(clone: Clone, order: Order) -> str:
         tree = _restored(clone, head, order)
         if not tree:
             return ""
+        if order.proposed and (known := _proposed(clone, head, order)) is not None:
+            return known
         commit = _commit(clone, tree, head, order)
-        clone.local("update-ref", _OURS + order.branch, commit)
-        if _push(clone, f"{commit}:{ref}"):
+        clone.local("update-ref", _OURS + (order.proposed or order.branch), commit)
+        if _push(clone, f"{commit}:refs/heads/{order.proposed}" if order.proposed else f"{commit}:{ref}"):
             return commit
         # Whoever was faster has moved the branch; build upon theirs.
         clone.repository.wait(random.uniform(0.05, 0.5))
@@ -103,6 +111,44 @@ def _done(clone: Clone, head: str, order: Order) -> bool:
     if lately >= PER_HOUR:
         raise WriteBackRefused(f"{lately} reverts on {order.branch} within an hour; put it back by hand")
     return False
+
+
+def _proposed(clone: Clone, head: str, order: Order) -> str | None:
+    """What is on the branch for people already, '' where they removed it; None where it is to be made.
+
+    Refuses to make another where many wait, or where the branch is somebody else's.
+    """
+    check_branch(order.proposed)
+    ref, kin = f"refs/heads/{order.proposed}", order.proposed.rpartition("-")[0]
+    theirs = clone.refs(f"refs/heads/{kin}-*")[0]
+    if ref in theirs:
+        _bring(clone, theirs[ref], ref)
+        if order.attempt in _trailer(clone, theirs[ref], ATTEMPT).split():
+            return check_sha(theirs[ref])
+        raise WriteBackRefused(f"the branch {order.proposed} is there and not ours: remove it")
+    if clone.has(_OURS + order.proposed):
+        return ""
+    lately = 0
+    for name, sha in theirs.items():
+        _bring(clone, sha, name)
+        waits = not clone.answers("merge-base", "--is-ancestor", sha, head)
+        when = clone.local("log", "-1", "--format=%ct", "--end-of-options", sha)
+        lately += waits and order.at.timestamp() - float(when) < 3600
+    if lately >= PER_HOUR:
+        raise WriteBackRefused(
+            f"{lately} branches {kin}-* of the last hour wait for people: merge or remove them"
+        )
+    return None
+
+
+def _bring(clone: Clone, sha: str, ref: str) -> None:
+    if not clone.has(check_sha(sha)):
+        clone.fetch(f"+{ref}:{_OURS}seen/{sha}", shallow=False)
+
+
+def _trailer(clone: Clone, commit: str, key: str) -> str:
+    form = f"--format=%(trailers:key={key},valueonly)"
+    return clone.local("log", "-1", form, "--end-of-options", commit).decode(errors="replace").strip()
 
 
 def _restored(clone: Clone, head: str, order: Order) -> str:
@@ -146,14 +192,12 @@ def _replaced(clone: Clone, tree: str, parts: list[str], blob: str) -> str:
 
 def _commit(clone: Clone, tree: str, parent: str, order: Order) -> str:
     """A commit object, written as it is: no clock and no environment has a part in it."""
-    who = f"{order.author.name} <{order.author.email}> {int(order.at.timestamp())} +0000"
-    text = f"tree {tree}\nparent {parent}\nauthor {who}\ncommitter {who}\n\n{order.message}"
-    return clone.local("hash-object", "-t", "commit", "-w", "--stdin", stdin=text.encode()).decode().strip()
+    return signing.commit(clone, tree, parent, order.author, order.at, order.message, order.signing_key)
 
 
 def _push(clone: Clone, refspec: str) -> bool:
     try:
         return clone.push(refspec)
     except PushRefused as refused:
-        message = f"{refspec.partition(':')[2]} can't be pushed: allow it, or take revertCommit out of"
+        message = f"{refspec.partition(':')[2]} can't be pushed: allow it, or take the revert out of"
         raise WriteBackRefused(f"{message} spec.writeBack; {refused}") from refused

@@ -24,6 +24,7 @@ from rollout.gitops import inventory, notes
 from rollout.gitops.applying import Applier, Exclusive, Source
 from rollout.gitops.conditions import Outcome, after, requested_at
 from rollout.gitops.notes import WAYS, Due, Notebook
+from rollout.gitops.reverts import revert
 from rollout.gitops.statuses import Statuses
 from rollout.kube import kinds
 from rollout.kube.client import Kube
@@ -67,7 +68,8 @@ class GitOps:
         self._metrics = metrics
         self._clock = clock
         self._parsers: dict[tuple[str, str], Parser] = {}
-        self._statuses = Statuses(kube, policy or GitPolicy(), cluster)
+        self._policy = policy or GitPolicy()
+        self._statuses = Statuses(kube, self._policy, cluster)
         self.notebook = Notebook(self._statuses.reports)
 
     async def turn(self, namespace: str, name: str) -> datetime | None:
@@ -192,11 +194,7 @@ class GitOps:
         if mode is WriteBackMode.NOTES:
             await notes.note(verdict, mirror)
             return ""
-        order = notes.revert(verdict, source.spec.write_back.author)
-        commit = await mirror.revert(order) if order else ""
-        if not order or not commit:
-            return ""
-        return f"{commit[:12]} puts {order.path} back to {order.good[:12]} on {order.branch}"
+        return await revert(self._kube, self._policy, source, mirror, verdict, mode)
 
     async def _mirror(self, source: GitSource) -> Mirror:
         reference, namespace = source.spec.secret_ref, source.metadata.namespace

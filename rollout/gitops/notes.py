@@ -17,7 +17,7 @@ Written = tuple[WriteBackMode, str, str, str, str, str]
 """(mode, namespace, rollout, attempt, verdict, commit)"""
 REFUSALS = frozenset({Verdict.ROLLED_BACK, Verdict.ABORTED})
 GOOD = frozenset({Verdict.PROMOTED, Verdict.INCONCLUSIVE})
-WAYS = (WriteBackMode.NOTES, WriteBackMode.REVERT_COMMIT)
+WAYS = (WriteBackMode.NOTES, WriteBackMode.REVERT_COMMIT, WriteBackMode.REVERT_BRANCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,11 @@ async def note(verdict: Due, mirror: Mirror) -> None:
     await mirror.note(verdict.entry.commit, notes.line(_record(verdict)))
 
 
-def revert(verdict: Due, author: Author) -> Order | None:
-    """What is to be put back because of a verdict; None where Git no longer says what was refused."""
+def revert(verdict: Due, author: Author, *, proposed: bool = False) -> Order | None:
+    """What is to be put back because of a verdict; None where Git no longer says what was refused.
+
+    `proposed`: on a branch of its own, `rollout/revert-NAMESPACE-NAME-COMMIT`.
+    """
     entry = verdict.entry
     source = verdict.source
     if entry.verdict not in REFUSALS or not verdict.last or source.commit != entry.commit:
@@ -109,6 +112,7 @@ def revert(verdict: Due, author: Author) -> Order | None:
         trailers=(("Rollout", verdict.rollout), ("Rollout-Verdict", entry.verdict.value)),
         at=entry.at,
         author=author,
+        proposed=f"rollout/revert-{verdict.namespace}-{verdict.name}-{entry.commit[:12]}" if proposed else "",
     )
 
 

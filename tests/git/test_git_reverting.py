@@ -1,10 +1,13 @@
 """A refused manifest is put back by one commit of one path, and nobody's work is lost."""
 
+import subprocess
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from conftest import Upstream, git
 
+from rollout.api.errors import Stalled
 from rollout.api.gitsource import Author
 from rollout.git.errors import WriteBackRefused
 from rollout.git.mirror import Mirror, Mirrors
@@ -172,3 +175,86 @@ async def test_a_protected_branch_is_said_and_polling_goes_on(
     with pytest.raises(WriteBackRefused, match="refs/heads/main can't be pushed"):
         await mirror.revert(order(bad, good))
     assert (await mirror.poll()).sha == bad
+
+
+PROPOSED = "rollout/revert-shop-checkout-a1"
+
+
+def tip(upstream: Upstream, branch: str) -> str:
+    return git(upstream.bare, "for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}")
+
+
+async def test_a_proposal_is_a_branch_of_its_own_and_the_same_again_is_the_same(
+    mirror: Mirror, upstream: Upstream, good: str, bad: str
+) -> None:
+    commit = await mirror.revert(order(bad, good, proposed=PROPOSED))
+    assert (tip(upstream, PROPOSED), tip(upstream, "main")) == (commit, bad)
+    assert git(upstream.bare, "diff", "--name-only", bad, commit) == PATH
+    upstream.commit({"apps/beside.yaml": "a: 5\n"}, "unrelated")
+    assert await mirror.revert(order(bad, good, proposed=PROPOSED)) == commit
+
+
+async def test_a_proposal_that_was_merged_or_removed_is_not_made_again(
+    mirror: Mirror, upstream: Upstream, good: str, bad: str
+) -> None:
+    commit = await mirror.revert(order(bad, good, proposed=PROPOSED))
+    git(upstream.bare, "update-ref", "-d", f"refs/heads/{PROPOSED}")
+    assert await mirror.revert(order(bad, good, proposed=PROPOSED)) == ""
+    git(upstream.bare, "update-ref", "refs/heads/main", commit)
+    assert await mirror.revert(order(bad, good, proposed=PROPOSED)) == ""
+    assert tip(upstream, PROPOSED) == ""
+
+
+async def test_a_branch_of_that_name_that_is_not_ours_is_left_as_it_is(
+    mirror: Mirror, upstream: Upstream, good: str, bad: str
+) -> None:
+    upstream.push(PROPOSED)
+    with pytest.raises(WriteBackRefused, match="not ours"):
+        await mirror.revert(order(bad, good, proposed=PROPOSED))
+    assert tip(upstream, PROPOSED) == bad
+
+
+async def test_many_proposals_of_an_hour_wait_for_people(
+    mirror: Mirror, upstream: Upstream, good: str, bad: str
+) -> None:
+    for number in range(PER_HOUR):
+        name = f"rollout/revert-shop-checkout-{number}"
+        await mirror.revert(order(bad, good, f"b{number}", proposed=name))
+    with pytest.raises(WriteBackRefused, match="wait for people"):
+        await mirror.revert(order(bad, good, proposed=PROPOSED))
+    later = order(bad, good, proposed=PROPOSED, at=AT + timedelta(hours=2))
+    assert await mirror.revert(later) == tip(upstream, PROPOSED)
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> bytes:
+    """An SSH key; who trusts it is beside it."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    public = " ".join(key.with_suffix(".pub").read_text().split()[:2])
+    (tmp_path / "signers").write_text(f'bot@example.com namespaces="git" {public}\n')
+    return key.read_bytes()
+
+
+def holding(directory: Path, secret: bytes) -> list[Path]:
+    return [file for file in directory.rglob("*") if file.is_file() and secret in file.read_bytes()]
+
+
+async def test_a_signed_commit_is_verified_by_git_and_its_key_is_nowhere(
+    mirror: Mirror, upstream: Upstream, good: str, bad: str, tmp_path: Path, key: bytes
+) -> None:
+    said = order(bad, good, signing_key=key.rstrip(b"\n"))
+    commit = await mirror.revert(said)
+    git(upstream.bare, "-c", f"gpg.ssh.allowedSignersFile={tmp_path / 'signers'}", "verify-commit", commit)
+    form = "--format=%an|%ct|%(trailers:key=Rollout-Attempt,valueonly)"
+    assert git(upstream.bare, "show", "-s", form, commit) == f"bot|{int(AT.timestamp())}|a1"
+    assert holding(tmp_path / "mirrors", key.splitlines()[1]) == []
+    assert "PRIVATE" not in repr(said)
+
+
+async def test_a_key_that_signs_nothing_is_named_by_its_field(
+    mirror: Mirror, upstream: Upstream, good: str, bad: str
+) -> None:
+    with pytest.raises(Stalled, match="signingKeyRef"):
+        await mirror.revert(order(bad, good, signing_key=b"no key"))
+    assert tip(upstream, "main") == bad

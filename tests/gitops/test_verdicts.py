@@ -7,7 +7,7 @@ import pytest
 
 from rollout.api.gitsource import Author, WriteBackMode
 from rollout.git.reverting import Order
-from rollout.gitops.notes import Notebook, revert
+from rollout.gitops.notes import WAYS, Notebook, revert
 from rollout.observe.reading import SOURCE_ANNOTATION
 
 A, B, C = ("a" * 40, "b" * 40, "c" * 40)
@@ -40,7 +40,7 @@ def test_a_verdict_is_due_once_in_each_way() -> None:
     book = Notebook()
     body = rollout(entry("Promoted", A))
     assert book.hear(body) == {("shop", "web")}
-    for mode in (WriteBackMode.NOTES, WriteBackMode.REVERT_COMMIT):
+    for mode in WAYS:
         (due,) = book.due("shop", "web", mode)
         book.done(mode, due)
     assert book.hear(body) == set()
