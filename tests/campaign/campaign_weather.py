@@ -13,8 +13,9 @@ from rollout.kube.errors import Asked
 from rollout.sandbox.apiserver.resource import PODS, SERVICES
 from rollout.sandbox.kubelet.scripted import Act
 
+from . import holding
 from .cluster import ROUTES, Cluster
-from .faults import CALLS, Fault, Kind
+from .faults import CALLS, FREEZES, Fault, Kind
 from .incarnation import Incarnation
 from .scene import Scene
 from .wire import Wire
@@ -35,7 +36,7 @@ STORMS = (
 )
 FOREIGN = {Kind.FOREIGN_WEIGHT, Kind.FOREIGN_SELECTOR}
 LOSES_S = 3.0
-"""How long an operator that was frozen goes on before it notices that another has taken over."""
+"""How long an operator that was frozen goes on before it ends, where another has taken over."""
 LATE_S = 2.0
 READY_S = 1.0
 """How long a pod takes to be ready."""
@@ -44,7 +45,10 @@ READY_S = 1.0
 class Weather:
     """Faults, and the operators that have to live with them."""
 
-    def __init__(self, cluster: Cluster, scene: Scene, faults: tuple[Fault, ...], seed: int) -> None:
+    def __init__(
+        self, cluster: Cluster, scene: Scene, faults: tuple[Fault, ...], seed: int, *, lease: bool
+    ) -> None:
+        self._lease = lease
         self._cluster = cluster
         self._scene = scene
         self._faults = faults
@@ -107,10 +111,32 @@ class Weather:
     def _on_call(self, fault: Fault, wire: Wire) -> tuple[Kind, float]:
         if fault.kind in (Kind.KILL_BEFORE, Kind.KILL_AFTER):
             self._nobody_for(fault.seconds)
-        if fault.kind in (Kind.FREEZE_BEFORE, Kind.FREEZE_AFTER):
-            self.work()
-            self._spawn(self._after(fault.seconds + LOSES_S, lambda: self._dismiss(wire)))
+        if fault.kind in FREEZES:
+            self._freeze(fault.seconds, wire)
         return fault.kind, fault.seconds
+
+    def _freeze(self, seconds: float, wire: Wire) -> None:
+        """Another one takes over: at once, or when the Lease has run out, where it is lost by then."""
+        if wire.tenure is None:
+            self.work()
+        elif (ends := self._lost(seconds, wire.tenure)) is not None:
+            self._down_until = max(self._down_until, ends)
+            asyncio.get_running_loop().call_at(ends, self._lead)
+        else:
+            return
+        self._spawn(self._after(seconds + LOSES_S, lambda: self._dismiss(wire)))
+
+    @staticmethod
+    def _lost(seconds: float, tenure: holding.Tenure) -> float | None:
+        """When the Lease of who is frozen for so long ends; None where it may go on with it."""
+        late = asyncio.get_running_loop().time() + seconds - tenure.renewed_at
+        return holding.ends(tenure) if late >= tenure.terms.deadline else None
+
+    def _lead(self) -> None:
+        """Somebody leads."""
+        leading = [each for each in self._working if each.wire.tenure and each.wire.tenure.stands]
+        if not leading and not self._over:
+            self.work()
 
     async def _befall(self, fault: Fault) -> None:
         await asyncio.sleep(fault.time)
@@ -255,6 +281,7 @@ class Weather:
         self._born += 1
         wire = Wire(self._cluster, f"operator {self._born}", self.ails)
         wire.late_s = self._late
+        wire.tenure = holding.begun() if self._lease else None
         operator = Incarnation(wire, self._scene.prometheus, self._scene.mirrors(wire.name))
         self._working.append(operator)
         task = operator.start()

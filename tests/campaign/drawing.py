@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 
-from .faults import CALLS, GIT, Fault, Kind
+from .faults import CALLS, FREEZES, GIT, Fault, Kind
 from .prometheus import Mode
 from .schedule import Schedule
 from .stories import AT_A_MOMENT, FIRST, GIT_STORIES, STORIES, Story
@@ -12,7 +12,7 @@ DOWN_S = 3.0
 """How long it takes until a killed operator is started again."""
 FROZEN_S = 12.0
 KILLS = (Kind.KILL_BEFORE, Kind.KILL_AFTER)
-FREEZES = (Kind.FREEZE_BEFORE, Kind.FREEZE_AFTER)
+DRAWN_CALLS = tuple(each for each in CALLS if each is not Kind.FREEZE_SENT)
 LONGEST = {
     Kind.SECOND: 30.0,
     Kind.KILLED: 40.0,
@@ -40,12 +40,13 @@ def drawn(seed: int) -> Schedule:
     story = dice.choice(DRAWN)
     count = dice.choice((1, 1, 2, 2, 3, 3, 4, 5))
     moment = round(dice.uniform(0.0, MOMENT_S), 2)
-    return Schedule(story.name, tuple(_fault(dice) for _ in range(count)), seed, moment)
+    faults = tuple(_fault(dice) for _ in range(count))
+    return Schedule(story.name, faults, seed, moment, lease=True)
 
 
 def _fault(dice: random.Random) -> Fault:
     if dice.random() < 0.5:
-        return _on_a_call(dice, dice.choice(CALLS))
+        return _on_a_call(dice, dice.choice(DRAWN_CALLS))
     kind = dice.choice([each for each in Kind if each not in CALLS and each not in GIT])
     lasts = round(dice.uniform(1.0, LONGEST[kind]), 1) if kind in LONGEST else 0.0
     mode = dice.choice(list(Mode)) if kind is Kind.METRICS else None
@@ -65,6 +66,8 @@ def drawn_with_git(seed: int) -> Schedule:
 
 def _on_a_call(dice: random.Random, kind: Kind) -> Fault:
     seconds = seconds_of(kind) * dice.uniform(0.1, 2.0)
+    if kind is Kind.FREEZE_BEFORE and dice.random() < 0.5:
+        kind = Kind.FREEZE_SENT
     if dice.random() < 0.6:
         return Fault(kind, write=dice.randint(1, WRITES), seconds=round(seconds, 1))
     return Fault(kind, request=dice.randint(1, REQUESTS), seconds=round(seconds, 1))
@@ -91,7 +94,9 @@ def at_sites(story: Story, sites: dict[str, int], *, often: bool) -> Iterator[Sc
     for site, calls in sorted(sites.items()):
         for nth in sorted({1, (calls + 1) // 2, calls} if often else {1}):
             for kind in CALLS:
-                yield Schedule(story.name, (Fault(kind, site=site, nth=nth, seconds=seconds_of(kind)),))
+                fault = Fault(kind, site=site, nth=nth, seconds=seconds_of(kind))
+                # What is on its way when another begins is done after that one's writes, but for the Lease.
+                yield Schedule(story.name, (fault,), lease=kind is Kind.FREEZE_SENT)
 
 
 def packed(schedules: Sequence[Schedule], size: int) -> Iterator[Schedule]:
@@ -99,4 +104,5 @@ def packed(schedules: Sequence[Schedule], size: int) -> Iterator[Schedule]:
     stride = -(-len(schedules) // size)
     for first in range(stride):
         chosen = schedules[first::stride]
-        yield Schedule(chosen[0].story, tuple(fault for each in chosen for fault in each.faults), first)
+        faults = tuple(fault for each in chosen for fault in each.faults)
+        yield Schedule(chosen[0].story, faults, first, lease=any(each.lease for each in chosen))

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     KILL_AFTER = "killed after"
     FREEZE_BEFORE = "frozen before"  # stopped, another takes over, and it goes on later
     FREEZE_AFTER = "frozen after"
+    FREEZE_SENT = "frozen as it went out"  # it is on its way then, and is done late
     DELAY = "delayed"
     CUT_BEFORE = "cut before"
     CUT_AFTER = "cut after"
@@ -57,6 +58,7 @@ class Kind(StrEnum):
 
 CALLS = tuple(Kind)[: list(Kind).index(Kind.STORM)]
 """What happens to one call."""
+FREEZES = {Kind.FREEZE_BEFORE, Kind.FREEZE_AFTER, Kind.FREEZE_SENT}
 GIT = {Kind.GIT_GONE, Kind.GIT_HANGS, Kind.GIT_FORCED}
 ERRORS = {
     Kind.CONFLICT: 409,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 
 from rollout.api.errors import Stalled
@@ -23,6 +24,7 @@ from rollout.sandbox import clock
 from rollout.settings import Settings
 from rollout.telemetry import Metrics
 
+from . import holding
 from .prometheus import Prometheus
 from .wire import Wire
 
@@ -35,8 +37,8 @@ STALLED = timedelta(seconds=5)
 class Incarnation:
     """An operator from its start until it is stopped or killed.
 
-    Its turns are those of `rollout.operator.app`, and so is what wakes it. It
-    never asks for a Lease: two of them that both believe to lead is the harder case.
+    Its turns are those of `rollout.operator.app`, and so is what wakes it. Where its wire has a tenure, it
+    renews that, and its turns work for it.
     """
 
     def __init__(self, wire: Wire, source: Prometheus, mirrors: Mirrors | None = None) -> None:
@@ -82,6 +84,7 @@ class Incarnation:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as parts:
+            parts.create_task(self._renew())
             parts.create_task(self._caches.run())
             await self._caches.synced()
             parts.create_task(self._rollouts.run())
@@ -89,10 +92,19 @@ class Incarnation:
                 parts.create_task(self._sources.run())
             parts.create_task(self._queue.run())
 
+    async def _renew(self) -> None:
+        while self.wire.tenure is not None and holding.renew(self.wire.tenure):
+            await asyncio.sleep(holding.TERMS.retry)
+            await self.wire.alive()
+
     def _changed(self, change: Change[object]) -> None:
         self._waker.changed(change)
 
     async def _turn(self, key: Key) -> datetime | None:
+        with self.wire.tenure.at_work() if self.wire.tenure is not None else nullcontext():
+            return await self._take(key)
+
+    async def _take(self, key: Key) -> datetime | None:
         try:
             if key.kind == GIT_SOURCE:
                 assert self._gitops is not None

@@ -17,6 +17,7 @@ Line = dict[str, Any]
 def key_of(part: str, told: dict[str, Any]) -> str:
     """What tells one schedule of a campaign from all others."""
     schedule = [told[name] for name in ("story", "seed", "moment", "faults")]
+    schedule += ["with a Lease"] if told.get("lease") else []
     return json.dumps([part, *schedule], sort_keys=True)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from manifests import Manifest
 
-from . import stories
+from . import holding, stories
 from .campaign_repository import Repository
 from .campaign_weather import Weather
 from .checks import Checks
@@ -43,6 +43,7 @@ SLOWS = {
     Kind.HANG_AFTER,
     Kind.FREEZE_BEFORE,
     Kind.FREEZE_AFTER,
+    Kind.FREEZE_SENT,
     Kind.STORM,
     Kind.WATCHES_LATE,
     Kind.WATCHES_CUT,
@@ -57,28 +58,34 @@ FALSIFIES = {Kind.METRICS, Kind.RESETS}
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """What is to be played; `seed` is for all that is drawn meanwhile, `moment` for stories in which people
-    act at any: seconds after the change.
+    act at any: seconds after the change. With a `lease` nobody works while another one that is frozen holds
+    it, and nobody writes without it; else another one begins at once, and both go on.
     """
 
     story: str
     faults: tuple[Fault, ...] = ()
     seed: int = 0
     moment: float = 0.0
+    lease: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As it is written down."""
         faults = [each.as_json() for each in self.faults]
-        return {"story": self.story, "seed": self.seed, "moment": self.moment, "faults": faults}
+        told = {"story": self.story, "seed": self.seed, "moment": self.moment, "faults": faults}
+        return told | ({"lease": True} if self.lease else {})
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Self:
         """As it was written down."""
         faults = tuple(map(Fault.from_json, told["faults"]))
-        return cls(told["story"], faults, told["seed"], told["moment"])
+        return cls(told["story"], faults, told["seed"], told["moment"], told.get("lease", False))
 
     def __str__(self) -> str:
         moment = f" at {self.moment:.2f} s" if self.moment else ""
-        return f"{self.story}{moment}, seed {self.seed}: " + ("; ".join(map(str, self.faults)) or "no faults")
+        lease = ", with a Lease" if self.lease else ""
+        return f"{self.story}{moment}, seed {self.seed}{lease}: " + (
+            "; ".join(map(str, self.faults)) or "no faults"
+        )
 
 
 @dataclass(slots=True)
@@ -128,7 +135,11 @@ class Stage:
         began = time.process_time()
         kept = self._empty if story is FIRST or story.git else self._standing
         self._cluster.reset(kept)
-        with seeded(schedule.seed), tempfile.TemporaryDirectory(prefix="campaign-") as home:
+        with (
+            holding.virtual(),
+            seeded(schedule.seed),
+            tempfile.TemporaryDirectory(prefix="campaign-") as home,
+        ):
             repository = Repository(Path(home)) if story.git else None
             try:
                 play(_played(self._cluster, story, outcome, calls, repository), kept.at_s)
@@ -148,7 +159,7 @@ async def _played(
     scene = Scene(cluster)
     scene.repository = repository
     schedule = outcome.schedule
-    weather = Weather(cluster, scene, schedule.faults, schedule.seed)
+    weather = Weather(cluster, scene, schedule.faults, schedule.seed, lease=schedule.lease)
     weather.calls = calls
     scene.open()
     controllers = cluster.run()

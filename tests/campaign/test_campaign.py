@@ -8,7 +8,7 @@ import pytest
 
 from . import drawing
 from .cluster import seeded
-from .faults import Fault, Kind
+from .faults import FREEZES, Fault, Kind
 from .schedule import Outcome, Schedule, Stage
 from .shrinking import shrunk
 from .stories import AT_A_MOMENT, BY_NAME, FIRST, STORIES
@@ -116,10 +116,55 @@ def test_any_fault_at_any_call_site_changes_nothing(stage: Stage, name: str, par
             ),
             id="a version lost its traffic by an old list of endpoints",
         ),
+        pytest.param(
+            Schedule(
+                "superseded at a moment",
+                (
+                    Fault(Kind.FOREIGN_SELECTOR, time=49.5),
+                    Fault(Kind.FREEZE_AFTER, write=20, seconds=3.4),
+                    Fault(Kind.CANARY_GONE, time=41.0),
+                ),
+                seed=4143,
+                moment=40.09,
+            ),
+            id="pods beyond its share went just when somebody had opened the selector",
+        ),
+        pytest.param(
+            Schedule(
+                "abort",
+                (Fault(Kind.FREEZE_SENT, site="patch httproutes.gateway.networking.k8s.io", seconds=9.0),),
+                lease=True,
+            ),
+            id="a weight that was on its way when its writer was stopped",
+        ),
     ],
 )
 def test_what_a_campaign_has_found_stays_mended(stage: Stage, schedule: Schedule) -> None:
     _holds(stage, schedule)
+
+
+def test_a_weight_that_is_sent_after_its_lease_has_run_out_never_gets_through(stage: Stage) -> None:
+    """The version is taken back meanwhile, at weight 0: no newer write keeps the old one from its route."""
+    frozen = Fault(Kind.FREEZE_BEFORE, write=12, seconds=16.9)
+    schedule = Schedule("taken back at a moment", (frozen,), seed=7218, moment=3.53)
+    without = stage.run(schedule).violations
+    assert any("I8: the canary is raised to 20 % while Stable" in words for words in without), without
+    _holds(stage, replace(schedule, lease=True))
+
+
+@pytest.mark.parametrize("kind", sorted(FREEZES))
+@pytest.mark.parametrize(
+    ("seconds", "operators"),
+    [
+        pytest.param(3.0, {"operator 1"}, id="for less than a lease goes on"),
+        pytest.param(30.0, {"operator 1", "operator 2"}, id="for longer is followed by another one"),
+    ],
+)
+def test_who_is_frozen(stage: Stage, kind: Kind, seconds: float, operators: set[str]) -> None:
+    calls: list[str] = []
+    schedule = Schedule("promotion", (Fault(kind, write=12, seconds=seconds),), lease=True)
+    assert stage.run(schedule, calls=calls).violations == []
+    assert {call.split(maxsplit=1)[1].partition(":")[0] for call in calls} == operators
 
 
 def test_a_schedule_that_is_played_again_goes_the_same_way(stage: Stage) -> None:

@@ -22,7 +22,8 @@ from rollout.sandbox.apiserver.store import Change
 from rollout.sandbox.apiserver.target import Target
 
 from .cluster import OPERATOR, Cluster
-from .faults import ERRORS, Kind
+from .faults import ERRORS, FREEZES, Kind
+from .holding import Tenure, guard
 
 LATENCY_S = (0.0005, 0.004)
 WATCH_LATENCY_S = (0.001, 0.03)
@@ -56,7 +57,8 @@ class Answer:
     told: Any
 
 
-Do = Callable[[], Awaitable[Answer]]
+Do = Callable[[float], Awaitable[Answer]]
+"""Send it; it is done so many seconds later."""
 
 
 class Wire:
@@ -75,6 +77,8 @@ class Wire:
         self._going = asyncio.Event()
         self._going.set()
         self.dead = False
+        self.tenure: Tenure | None = None
+        """What it writes by; without one nothing keeps it from writing."""
         self.late_s = 0.0
         """By how much later than they happen this operator hears of changes."""
         self.on_death: Callable[[], object] = lambda: None
@@ -108,11 +112,21 @@ class Wire:
 
     async def call(self, asked: Asked, request: Request) -> Any:
         """The decoded answer."""
-        return (await self._exchange(asked, lambda: self._serve(request))).told
+        writes = request.writes and self.tenure is not None
+        patience = min(PATIENCE_S, guard()) if writes else PATIENCE_S
+
+        async def send(late_s: float) -> Answer:
+            if writes:
+                guard()  # as its bytes go out: what is on its way already can't be held back
+            if late_s:
+                await asyncio.sleep(late_s)
+            return await self._serve(request)
+
+        return (await self._exchange(asked, send, patience)).told
 
     async def lines(self, asked: Asked, request: Request, silence: float) -> AsyncGenerator[bytes, None]:
         """A watch."""
-        watch: watches.Watch = (await self._exchange(asked, lambda: self._watch(request))).told
+        watch: watches.Watch = (await self._exchange(asked, lambda _late_s: self._watch(request))).told
         self._open.append(watch)
         try:
             changes = watch.initial
@@ -123,7 +137,7 @@ class Wire:
                     break
                 changes = await watch.watcher.take(None)
                 await asyncio.sleep(random.uniform(*WATCH_LATENCY_S) + self.late_s)
-                await self._alive()
+                await self.alive()
             if watch.watcher.overrun:
                 body = ApiError(410, "Expired", "too old resource version").body()
                 yield orjson.dumps({"type": "ERROR", "object": body})
@@ -131,55 +145,62 @@ class Wire:
             self._open = [each for each in self._open if each is not watch]
             self._cluster.api.store.unsubscribe(watch.selection.served.storage, watch.watcher)
 
-    async def _alive(self) -> None:
+    async def alive(self) -> None:
+        """Wait while it is frozen."""
         await self._going.wait()
         if self.dead:
             raise asyncio.CancelledError
 
-    async def _exchange(self, asked: Asked, do: Do) -> Answer:
-        await self._alive()
+    async def _exchange(self, asked: Asked, do: Do, patience: float = PATIENCE_S) -> Answer:
+        await self.alive()
         ailment = self._ails(self, asked)
         await asyncio.sleep(random.uniform(*LATENCY_S))
-        await self._alive()
-        answer = await (do() if ailment is None else self._suffer(asked, do, *ailment))
+        await self.alive()
+        answer = await (do(0.0) if ailment is None else self._suffer(asked, do, *ailment, patience))
         await asyncio.sleep(random.uniform(*LATENCY_S))
-        await self._alive()
+        await self.alive()
         if answer.status >= 400:
             raise refusal(asked, answer.status, answer.told, answer.headers, clock.now())
         return answer
 
-    async def _suffer(self, asked: Asked, do: Do, kind: Kind, seconds: float) -> Answer:
+    async def _suffer(self, asked: Asked, do: Do, kind: Kind, seconds: float, patience: float) -> Answer:
         match kind:
             case Kind.KILL_BEFORE | Kind.KILL_AFTER:
                 if kind is Kind.KILL_AFTER:
-                    await do()
+                    await do(0.0)
                 self.kill()
-            case Kind.FREEZE_BEFORE:
-                self.freeze(seconds)
-                await self._alive()
-            case Kind.FREEZE_AFTER:
-                answer = await do()
-                self.freeze(seconds)
-                return answer
+            case _ if kind in FREEZES:
+                return await self._stopped(do, kind, seconds, patience)
             case Kind.DELAY:
-                await asyncio.sleep(seconds)
+                return await do(min(seconds, patience))
             case Kind.CUT_BEFORE:
                 raise Unavailable(f"{asked}: ServerDisconnectedError")
             case Kind.CUT_AFTER:
-                await do()
+                await do(0.0)
                 raise Unavailable(f"{asked}: ServerDisconnectedError")
             case Kind.HANG_BEFORE | Kind.HANG_AFTER:
                 if kind is Kind.HANG_AFTER:
-                    await do()
-                await asyncio.sleep(PATIENCE_S)
+                    await do(0.0)
+                await asyncio.sleep(patience)
                 raise Unavailable(f"{asked}: TimeoutError")
             case Kind.TWICE:
                 with suppress(ApiError):
-                    await do()
+                    await do(0.0)
             case _ if kind in ERRORS:
                 return _refused(kind)
-        await self._alive()
-        return await do()
+        await self.alive()
+        return await do(0.0)
+
+    async def _stopped(self, do: Do, kind: Kind, seconds: float, patience: float) -> Answer:
+        if kind is Kind.FREEZE_AFTER:
+            answer = await do(0.0)
+            self.freeze(seconds)
+            return answer
+        self.freeze(seconds)
+        if kind is Kind.FREEZE_SENT:
+            return await do(random.random() * min(seconds, patience))
+        await self.alive()
+        return await do(0.0)
 
     async def _serve(self, request: Request) -> Answer:
         self._cluster.writer = self.name

@@ -138,6 +138,8 @@ class World:
     last_traffic: dict[str, float] = field(default_factory=dict)
     meddled: set[str] = field(default_factory=set)
     """Services whose selector somebody else wrote last: it may be restored at any weight."""
+    named: dict[str, str] = field(default_factory=dict)
+    """The last revision that each Service named."""
 
     def becomes(self, entry: Entry) -> list[str]:
         """Take one write in; what it breaks: a foreign one breaks nothing that is ours to keep."""
@@ -197,6 +199,8 @@ class World:
             (self.meddled.discard if ours else self.meddled.add)(name)
         self._mark(at)
         self.selectors[name] = revision
+        if revision:
+            self.named[name] = revision
 
     def _reached(self, entry: Entry) -> None:
         meta = entry.object["metadata"]
@@ -229,13 +233,18 @@ class World:
             yield f"I5: stable is sized from {before} to {count} of {self.wanted}"
 
     def _mark(self, at: float) -> None:
-        for revision in set(self.selectors.values()):
+        for revision in {self._serving(STABLE), self._serving(CANARY)}:
             if self._share(revision):
                 self.last_traffic[revision] = at
 
     def _share(self, revision: str) -> int:
-        stable = 100 - self.weight if self.selectors.get(STABLE) == revision else 0
-        return stable + (self.weight if self.selectors.get(CANARY) == revision else 0)
+        stable = 100 - self.weight if self._serving(STABLE) == revision else 0
+        return stable + (self.weight if self._serving(CANARY) == revision else 0)
+
+    def _serving(self, service: str) -> str:
+        """Whom a Service reaches; where somebody else has opened it to all, it reaches that one still."""
+        revision = self.selectors.get(service, "")
+        return self.named.get(service, "") if not revision and service in self.meddled else revision
 
     def lately(self, service: str, at: float) -> list[dict[str, int]]:
         """What a Service reaches, and what it reached lately: a turn may have seen any of it."""

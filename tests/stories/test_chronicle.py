@@ -1,10 +1,11 @@
 """The checker of invariants finds each damage: what it is for is seen to fail here."""
 
+from dataclasses import replace
 from typing import Any
 
 import manifests
 import pytest
-from chronicle import HASH, Chronicle, entries
+from chronicle import HASH, Chronicle, World, entries
 from manifests import CANARY, STABLE, Manifest
 
 Told = tuple[str, Manifest]
@@ -94,6 +95,21 @@ AT_HALF = (
 )
 def test_each_damage_is_found(told: tuple[Told, ...], said: list[str]) -> None:
     found = Chronicle(list(entries(*told))).broken()
+    assert [words.partition(":")[0] for words in found] == said, found
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        pytest.param(1, [], id="as many as its share needs are left"),
+        pytest.param(0, ["I2"], id="pods removed from under traffic"),
+    ],
+)
+def test_a_selector_that_somebody_opens_takes_no_share_away(left: int, said: list[str]) -> None:
+    told = list(entries(*AT_HALF, pods("new", 2), service(CANARY, ""), pods("new", left)))
+    told[-2] = replace(told[-2], ours=False)
+    world = World()
+    found = [words for entry in told for words in world.becomes(entry)]
     assert [words.partition(":")[0] for words in found] == said, found
 
 
