@@ -179,7 +179,8 @@ class Metric:
     or beyond it); None takes the default of the kind. `weight` is the share of alpha among the metrics that
     may roll back; None takes the default: half for the first, the rest in equal parts. `against` a limit the
     margins' absolute parts are the limits, and must be given; a floor where fewer events are harm. What a
-    process does in its first `warm_up` says nothing of latency or a gauge, in either arm.
+    process does in its first `warm_up` says nothing of latency or a gauge, in either arm; nor do failed
+    scrapes of a new target so long.
     """
 
     name: str

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from analysis.metric import Against, Direction, Histogram, Mean, Metric, Proportion, Rate, Role, Slo
+from analysis.metric import Against, Direction, Histogram, Mean, Metric, Proportion, Rate, Role, Slo, Up
 from analysis.routing import Share
 
 MAX_EDGES = 3  # each edge is a test of its own; three fit the 4 kB that a metric's state may take
@@ -133,8 +133,8 @@ def _metric_faults(metric: Metric, path: str) -> Iterator[tuple[str, str]]:
     yield from _dispersion_faults(metric, f"{path}.dispersion")
     if metric.warm_up < timedelta(0):
         yield f"{path}.warm_up", "must not be negative"
-    if metric.warm_up and not isinstance(metric.kind, Slo | Histogram | Mean):
-        yield f"{path}.warm_up", "is for latency and gauges: errors count from the first request"
+    if metric.warm_up and not isinstance(metric.kind, Slo | Histogram | Mean | Up):
+        yield f"{path}.warm_up", "is for latency, gauges and up: errors count from the first request"
     if isinstance(metric.kind, Slo | Histogram):
         yield from _edge_faults(metric.kind.edges, f"{path}.slo")
     if isinstance(metric.kind, Histogram):

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, pairwise
+from statistics import median
 
 from analysis.evidence import (
     Counts,
@@ -280,7 +281,10 @@ def _arm_counts(metric: Metric, arm: ArmSamples, cut: int, until: int, seen: Scr
         return Counts(math.fsum(values), len(values)), 0
     if isinstance(metric.kind, Up):
         seen_up = [
-            value for one in arm.series.get("up", ()) for at, value in one.samples if cut < at <= until
+            value
+            for one in arm.series.get("up", ())
+            for at, value in one.samples
+            if max(cut, _started(one, seen)) < at <= until
         ]
         return Counts(float(seen_up.count(0.0)), len(seen_up)), 0
     if isinstance(metric.kind, Rate):
@@ -289,6 +293,20 @@ def _arm_counts(metric: Metric, arm: ArmSamples, cut: int, until: int, seen: Scr
     bad = count(arm.series.get("bad", ()), cut, until, seen)
     total = count(arm.series.get("total", ()), cut, until, seen)
     return _within(bad, total), bad.rebased + total.rebased
+
+
+def _started(up: Series, seen: Scrapes) -> int:
+    """Up to when a target that is new may fail its scrapes: to its first success, or while it warms up.
+
+    A target is found when its pod has an address, which is before its process listens. It is new if it was
+    looked for earlier and not there.
+    """
+    times = [at for at, _ in up.samples]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    if not gaps or times[0] <= seen.reach + 2 * median(gaps):
+        return seen.reach
+    listens = next((at for at, value in up.samples if value == 1), math.inf)
+    return int(min(times[0] + seen.warm_up, listens - 1))
 
 
 def _within(bad: Increase, total: Increase) -> Counts:

@@ -1,61 +1,52 @@
 """What a canary is judged by. `compare` is ours; all else has Argo Rollouts' names."""
 
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from rollout.api import rules
-from rollout.api.base import Duration, Manifest, Model
+from rollout.api.base import Duration, Manifest, Model, Switch
 from rollout.api.errors import Problem
-from rollout.api.margin import Margin, Unit, margins_amiss
+from rollout.api.margin import Margin, Scale, limits_amiss, margins_amiss
+from rollout.api.measures import (
+    MAX_PHI,
+    Against,
+    Direction,
+    HarmBy,
+    Matchers,
+    Mean,
+    Noise,
+    Role,
+    Selector,
+    Up,
+    miscounted,
+    no_buckets,
+    of_a_summary,
+)
 from rollout.api.meta import ObjectCondition, ObjectMeta
 from rollout.api.parsing import Kind, parse
 from rollout.api.rollout import Argument
-from rollout.api.selectors import are_matchers, is_selector, placeholders, unknown_placeholders
+from rollout.api.selectors import unknown_placeholders
+from rollout.api.threshold import DryRun, MeasurementRetention, Threshold, kind_of_metric, one_kind
 from rollout.api.unsupported import ANALYSIS_TEMPLATE
 
 EDGES_LIMIT = 3
 METRICS_LIMIT = 32
-
-
-_QUOTES = "; placeholders stand in double quotes"
-
-
-def _selector(text: str) -> str:
-    if not is_selector(text):
-        example = 'must be a metric selector such as requests_total{code=~"5.."}, not an expression'
-        raise ValueError(example + _QUOTES * bool(placeholders(text)))
-    return text
-
-
-def _matchers(text: str) -> str:
-    if not are_matchers(text):
-        raise ValueError(
-            'must be matchers such as service="shop-canary"' + _QUOTES * bool(placeholders(text))
-        )
-    return text
-
-
-Selector = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_selector)]
-Matchers = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_matchers)]
-
-
-class Direction(StrEnum):
-    """Which change is harm."""
-
-    INCREASE = "increase"
-    DECREASE = "decrease"
-
-
-class Role(StrEnum):
-    """What a metric may do: gate and roll back; gate only, as it should improve; be shown."""
-
-    GUARDRAIL = "guardrail"
-    SUCCESS = "success"
-    WARN = "warn"
+MEASURES = ("proportion", "histogram", "rate", "mean", "up")
+"""What may be compared."""
 
 
 class ArmsPreset(StrEnum):
@@ -69,7 +60,18 @@ class ArmsPreset(StrEnum):
     NGINX_GATEWAY = "nginx-gateway"
 
 
-BUILT_PRESETS = (ArmsPreset.PODS, ArmsPreset.TRAEFIK)
+class MetricPreset(StrEnum):
+    """What is compared, by the series that the source of the arms is known to write."""
+
+    ERRORS = "errors"
+    LATENCY = "latency"
+
+
+class LatencyUnit(StrEnum):
+    """What a histogram's `le` counts in."""
+
+    SECONDS = "s"
+    MILLISECONDS = "ms"
 
 
 class Proportion(Model):
@@ -81,20 +83,27 @@ class Proportion(Model):
     """The counter of all events."""
 
 
+def _rising(edges: tuple[timedelta, ...]) -> tuple[timedelta, ...]:
+    if edges[:1] <= (timedelta(0),) or any(low >= high for low, high in pairwise(edges)):
+        raise ValueError("the edges must be above 0 and rising")
+    return edges
+
+
+Slo = Annotated[tuple[Duration, ...], Field(min_length=1, max_length=EDGES_LIMIT), AfterValidator(_rising)]
+
+
 class Histogram(Model):
-    """The share of requests slower than an edge of a classic histogram."""
+    """A classic histogram, such as latency: harm by its whole shape, safety by the shares beyond edges."""
 
     buckets: Selector
     """The histogram's `_bucket` series."""
-    slo: tuple[Duration, ...] = Field(min_length=1, max_length=EDGES_LIMIT)
+    slo: Slo
     """Edges: the share of slower requests must stay within the margins. Each must be a bucket's edge."""
-
-    @field_validator("slo")
-    @classmethod
-    def _rising(cls, edges: tuple[timedelta, ...]) -> tuple[timedelta, ...]:
-        if edges[:1] <= (timedelta(0),) or any(low >= high for low, high in pairwise(edges)):
-            raise ValueError("the edges must be above 0 and rising")
-        return edges
+    harm: HarmBy | None = None
+    """What proves harm. shape (default): slower at all by the whole histogram, and by more than is tolerated;
+    slo: the shares beyond the edges alone, as always against a limit."""
+    unit: LatencyUnit = LatencyUnit.SECONDS
+    """What `le` counts in: s or ms."""
 
 
 class Rate(Model):
@@ -108,20 +117,13 @@ class Arms(Model):
     """How the series of the two versions are told apart: by a preset, a label, or matchers for both."""
 
     preset: ArmsPreset | None = None
-    """pods: namespace and pod name; traefik: the proxy's own series by Service."""
+    """pods: by namespace and pod name. The others: as that data plane writes its own series."""
     label: Annotated[str, Field(pattern="^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=253)] | None = None
     """The label that holds the pod template's hash."""
     stable: Matchers | None = None
     """Matchers of the stable version's series."""
     canary: Matchers | None = None
     """Matchers of the canary's series."""
-
-    @field_validator("preset")
-    @classmethod
-    def _built(cls, preset: ArmsPreset | None) -> ArmsPreset | None:
-        if preset is not None and preset not in BUILT_PRESETS:
-            raise ValueError(f"{preset} is not supported yet: use {' or '.join(BUILT_PRESETS)}, or matchers")
-        return preset
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -133,6 +135,16 @@ class Arms(Model):
         return self
 
 
+_COUNTER = (miscounted, "name a counter, such as requests_total or request_seconds_count")
+_MISCOUNTED: Mapping[str, tuple[Callable[[str], str], str]] = {
+    "proportion": _COUNTER,
+    "rate": _COUNTER,
+    "histogram": (no_buckets, "name the series that end in _bucket, without le"),
+    "mean": (of_a_summary, "name a gauge of each pod, or compare the histogram"),
+}
+"""By measure: why a selector can't be what is measured, and the remedy."""
+
+
 class Compare(Model):
     """The sequential comparison of the canary with the stable version, same traffic, same time (ours)."""
 
@@ -142,23 +154,59 @@ class Compare(Model):
     """Shares of requests slower than the edges of a classic histogram."""
     rate: Rate | None = None
     """Events by exposure."""
+    preset: MetricPreset | None = None
+    """errors or latency: by the known series of what tells the arms apart."""
+    slo: Slo | None = None
+    """The edges of the preset latency."""
+    mean: Mean | None = None
+    """The mean of a gauge."""
+    up: Up | None = None
+    """Failed scrapes out of all."""
     tolerate: Margin | None = None
     """Surely acceptable: no rollback at or below it. Default: 5% and 0.02pp; of a rate 5% and 0.02/h."""
     unacceptable: Margin | None = None
     """Surely not: no promotion at or beyond it. Default: 50% and 0.25pp; of a rate 50% and 12/h."""
     direction: Direction = Direction.INCREASE
     """Which change is harm: increase or decrease."""
-    role: Role = Role.GUARDRAIL
-    """guardrail: gates and rolls back; success: gates; warn: is shown."""
+    role: Role = Field(default_factory=lambda given: Role.WARN if given.get("mean") else Role.GUARDRAIL)
+    """guardrail: gates and rolls back; success: gates; deterioration: rolls back; warn: is shown. Default:
+    guardrail; of a gauge warn."""
+    against: Against = Against.STABLE
+    """stable: the stable version on the same traffic; limit: the margins' absolute parts are the limits."""
+    noise: Noise = Noise()
+    """How noisy it is by itself: evidence is tempered by it. Default: independent events."""
+    warm_up: Duration | None = None
+    """What a process does at first says nothing, in either version. Default: 60s of a histogram, a gauge or
+    up, else 0s."""
+    routed: Switch = True
+    """Whether what is counted are the requests that the route splits: by the first such metric the canary's
+    share of them is held against its weight."""
     arms: Arms = Arms(preset=ArmsPreset.PODS)
-    """How the two versions' series are told apart. Default: by pod name."""
+    """How the two versions' series are told apart. Default: by pod name; of a preset: by the data plane that
+    serves the route.
+    """
 
     @property
-    def measured(self) -> Proportion | Histogram | Rate:
+    def measured(self) -> Proportion | Histogram | Rate | Mean | Up:
         """What is compared."""
-        found = self.proportion or self.histogram or self.rate
-        assert found is not None
+        found = self.proportion or self.histogram or self.rate or self.mean or self.up
+        assert found is not None, "presets are resolved before anything is measured"
         return found
+
+    @property
+    def scale(self) -> Scale:
+        """What the margins are about."""
+        if self.preset is not None:
+            return Scale.SHARE
+        match self.measured:
+            case Rate():
+                return Scale.RATE
+            case Mean():
+                return Scale.RATIO
+            case Up():
+                return Scale.SCRAPES
+            case _:
+                return Scale.SHARE
 
     @property
     def selectors(self) -> tuple[tuple[str, str], ...]:
@@ -168,6 +216,7 @@ class Compare(Model):
             ".proportion.total": self.proportion and self.proportion.total,
             ".histogram.buckets": self.histogram and self.histogram.buckets,
             ".rate.events": self.rate and self.rate.events,
+            ".mean.gauge": self.mean and self.mean.gauge,
             ".arms.stable": self.arms.stable,
             ".arms.canary": self.arms.canary,
         }
@@ -175,13 +224,46 @@ class Compare(Model):
 
     @model_validator(mode="after")
     def _one_measure(self) -> Self:
-        if sum(each is not None for each in (self.proportion, self.histogram, self.rate)) != 1:
-            raise ValueError("must have exactly one of proportion, histogram, rate")
-        unit = Unit.PER_HOUR if self.rate else Unit.POINTS
-        problems = margins_amiss(self.tolerate, self.unacceptable, unit, improve=self.role is Role.SUCCESS)
+        ways = (*MEASURES, "preset")
+        if sum(getattr(self, name) is not None for name in ways) != 1:
+            raise ValueError(f"must have exactly one of {', '.join(ways)}")
+        if (self.preset is MetricPreset.LATENCY) != (self.slo is not None):
+            raise ValueError("slo goes with preset: latency, and with nothing else here")
+        problems = [*self._miscounted(), *self._margins(), *self._misfits()]
         if problems:
             raise rules.WrongFieldsError(*problems)
         return self
+
+    def _miscounted(self) -> Iterator[Problem]:
+        for path, text in self.selectors:
+            if ".arms." in path:
+                continue
+            why, remedy = _MISCOUNTED[path.split(".")[1]]
+            if why(text):
+                yield Problem(path, why(text), remedy)
+
+    def _margins(self) -> tuple[Problem, ...]:
+        if self.against is Against.LIMIT:
+            floor = self.direction is Direction.DECREASE
+            return limits_amiss(self.tolerate, self.unacceptable, self.scale, floor=floor)
+        improve = self.role is Role.SUCCESS
+        return margins_amiss(self.tolerate, self.unacceptable, self.scale, improve=improve)
+
+    def _misfits(self) -> Iterator[Problem]:
+        """What can't be asked of what is measured."""
+        if self.against is Against.LIMIT and self.mean:
+            yield Problem(".against", "a gauge is compared by its ratio and needs a control", "remove it")
+        if self.against is Against.LIMIT and self.histogram and self.histogram.harm is HarmBy.SHAPE:
+            yield Problem(".histogram.harm", "the shape of a histogram needs a control", "write slo")
+        if self.against is Against.LIMIT and self.rate and self.direction is Direction.DECREASE:
+            yield Problem(".direction", "a rate is held to a ceiling only", "count what must not happen")
+        if self.warm_up and (self.proportion or self.rate):
+            yield Problem(".warmUp", "errors count from the first request", "remove it")
+        if self.noise.phi > MAX_PHI and self.role.rolls_back:
+            message = f"{self.noise.phi:g} exceeds {MAX_PHI:g}: too noisy to roll back by"
+            yield Problem(".noise.phi", message, "use role warn or success")
+        if self.noise.tau and self.histogram and self.histogram.harm is not HarmBy.SLO:
+            yield Problem(".noise.tau", "the shape of a histogram is tempered by phi alone", "write phi")
 
 
 class Prometheus(Model):
@@ -211,14 +293,28 @@ class Metric(Model):
     """Where the numbers come from. Default: the operator's own Prometheus."""
 
 
-def _known_placeholders(metrics: tuple[Metric, ...], info: ValidationInfo) -> tuple[Metric, ...]:
+    @property
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """(field path, text) of everything that may hold placeholders."""
+        return tuple((f".compare{path}", text) for path, text in self.compare.selectors)
+
+
+AnyMetric = Annotated[
+    Annotated[Metric, Tag("tag:compare")] | Annotated[Threshold, Tag("tag:threshold")],
+    Discriminator(kind_of_metric),
+    BeforeValidator(one_kind),
+]
+"""One thing to judge by: compared with the stable version, or held against conditions."""
+
+
+def _known_placeholders(metrics: tuple[AnyMetric, ...], info: ValidationInfo) -> tuple[AnyMetric, ...]:
     if "args" not in info.data:
         return metrics  # they have a problem of their own
     args = frozenset(argument.name for argument in info.data["args"])
     problems = [
-        Problem(f"[{index}].compare{path}", f"nothing fills in {{{{{name}}}}}", remedy)
+        Problem(f"[{index}]{path}", f"nothing fills in {{{{{name}}}}}", remedy)
         for index, metric in enumerate(metrics)
-        for path, text in metric.compare.selectors
+        for path, text in metric.texts
         for name, remedy in unknown_placeholders(text, args)
     ]
     if problems:
@@ -231,8 +327,17 @@ class AnalysisTemplateSpec(Model):
 
     args: tuple[Argument, ...] = Field((), max_length=64)
     """Arguments; one without a value must be given by the Rollout."""
-    metrics: tuple[Metric, ...] = Field(min_length=1, max_length=METRICS_LIMIT)
-    """What is compared."""
+    metrics: tuple[AnyMetric, ...] = Field(min_length=1, max_length=METRICS_LIMIT)
+    """What is judged by."""
+    dry_run: tuple[DryRun, ...] = Field((), max_length=METRICS_LIMIT)
+    """Metrics that are measured and shown, and decide nothing."""
+    measurement_retention: tuple[MeasurementRetention, ...] = Field((), max_length=METRICS_LIMIT)
+    """How many measurements are shown of which metrics; by default 10."""
+
+    @property
+    def compared(self) -> tuple[Metric, ...]:
+        """Metrics that compare the canary with the stable version."""
+        return tuple(metric for metric in self.metrics if isinstance(metric, Metric))
 
     _args = field_validator("args")(rules.distinct("name"))
     _metrics = field_validator("metrics")(rules.distinct("name"))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rollout.api import analysis, analysisrun, gitsource, rollout
+from rollout.api import analysis, analysisrun, gitsource, rollout, threshold
 from rollout.api.base import Model
 from rollout.api.status import RolloutStatus
 from rollout.api.unsupported import ANALYSIS_RUN, ANALYSIS_TEMPLATE, GIT_SOURCE, ROLLOUT, Unsupported
@@ -89,11 +89,34 @@ _ROLLOUT_RULES = (
     ),
 )
 
+_METRIC = "spec.metrics[]"
+_QUERIED = "has(self.provider) && has(self.provider.prometheus) && has(self.provider.prometheus.query)"
+_GIVEN = " || ".join(f"has(self.{name})" for name in threshold.OWN)
+
 _METRIC_RULES = (
+    Rule(_METRIC, "has(self.name)", "name is required", "name", "FieldValueRequired"),
+    Rule(
+        _METRIC,
+        f"has(self.compare) || ({_QUERIED})",
+        "compare is required, or provider.prometheus.query with conditions",
+        "compare",
+        "FieldValueRequired",
+    ),
+    Rule(
+        _METRIC,
+        f"!has(self.compare) || !({_GIVEN} || ({_QUERIED}))",
+        "a query, its conditions and limits are not beside compare: make it two metrics",
+        "compare",
+    ),
     Rule(
         _COMPARE,
-        _exactly_one(("proportion", "histogram", "rate", "preset", "mean")),
-        "must have exactly one of proportion, histogram, rate",
+        _exactly_one((*analysis.MEASURES, "preset")),
+        f"must have exactly one of {', '.join((*analysis.MEASURES, 'preset'))}",
+    ),
+    Rule(
+        _COMPARE,
+        "(has(self.preset) && self.preset == 'latency') == has(self.slo)",
+        "slo goes with preset: latency, and with nothing else here",
     ),
     Rule(
         f"{_COMPARE}.arms",

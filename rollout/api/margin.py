@@ -96,13 +96,42 @@ def margin(relative: str, absolute: str) -> Margin:
     return Margin(relative=parse_change(relative), absolute=parse_amount(absolute))
 
 
-DEFAULT_TOLERATE = {Unit.POINTS: margin("5%", "0.02pp"), Unit.PER_HOUR: margin("5%", "0.02/h")}
-DEFAULT_UNACCEPTABLE = {Unit.POINTS: margin("50%", "0.25pp"), Unit.PER_HOUR: margin("50%", "12/h")}
+class Scale(StrEnum):
+    """What a metric's margins are about."""
+
+    SHARE = "share"
+    """Shares of requests."""
+    SCRAPES = "scrapes"
+    """Shares of scrapes."""
+    RATE = "rate"
+    """Events per hour of one pod."""
+    RATIO = "ratio"
+    """A gauge: nothing but its ratio."""
+
+    @property
+    def unit(self) -> Unit | None:
+        """What the absolute part is written in; None where there is none."""
+        units = {Scale.RATE: Unit.PER_HOUR, Scale.RATIO: None}
+        return units.get(self, Unit.POINTS)
+
+
+DEFAULT_TOLERATE = {
+    Scale.SHARE: margin("5%", "0.02pp"),
+    Scale.SCRAPES: margin("5%", "2pp"),
+    Scale.RATE: margin("5%", "0.02/h"),
+    Scale.RATIO: Margin(relative=0.1),
+}
+DEFAULT_UNACCEPTABLE = {
+    Scale.SHARE: margin("50%", "0.25pp"),
+    Scale.SCRAPES: margin("50%", "10pp"),
+    Scale.RATE: margin("50%", "12/h"),
+    Scale.RATIO: Margin(relative=0.5),
+}
 """What holds where a metric names none."""
 
 
 def margins_amiss(
-    tolerate: Margin | None, unacceptable: Margin | None, unit: Unit, *, improve: bool
+    tolerate: Margin | None, unacceptable: Margin | None, scale: Scale, *, improve: bool
 ) -> tuple[Problem, ...]:
     """What is wrong with a metric's margins; `improve` where an improvement may be asked for."""
     given = [
@@ -110,12 +139,45 @@ def margins_amiss(
         for name, each in (("tolerate", tolerate), ("unacceptable", unacceptable))
         if each is not None
     ]
-    found = [problem for name, each in given for problem in _amiss(name, each, unit, improve=improve)]
-    return tuple(found or (() if improve else _disorder(tolerate, unacceptable, unit)))
+    found = [problem for name, each in given for problem in _amiss(name, each, scale.unit, improve=improve)]
+    low, high = tolerate or DEFAULT_TOLERATE[scale], unacceptable or DEFAULT_UNACCEPTABLE[scale]
+    return tuple(found or (() if improve else _disorder(low, high, blame_low=tolerate is not None)))
 
 
-def _amiss(name: str, given: Margin, unit: Unit, *, improve: bool) -> Iterator[Problem]:
-    if given.absolute is not None and given.absolute.unit is not unit:
+def limits_amiss(
+    tolerate: Margin | None, unacceptable: Margin | None, scale: Scale, *, floor: bool
+) -> tuple[Problem, ...]:
+    """What is wrong with a metric's limits, which its margins are where there is no control.
+
+    floor: fewer events are harm, so what is tolerated lies above what is not.
+    """
+    found: list[Problem] = []
+    for name, each in (("tolerate", tolerate), ("unacceptable", unacceptable)):
+        if each is None or each.absolute is None:
+            message = "is required: without a control it is the limit itself"
+            example = "0.5/h" if scale is Scale.RATE else "1pp"
+            found.append(Problem(f".{name}.absolute", message, f"write it, such as {example}"))
+        elif each.relative != 0:
+            message = "without a control there is nothing to be relative to"
+            found.append(Problem(f".{name}.relative", message, "remove it"))
+        else:
+            found += [*_amiss(name, each, scale.unit, improve=False), *_nothing(name, each)]
+    if found or tolerate is None or unacceptable is None:
+        return tuple(found)
+    if floor:
+        return tuple(_disorder(unacceptable, tolerate, blame_low=True, names=("unacceptable", "tolerate")))
+    return tuple(_disorder(tolerate, unacceptable, blame_low=True))
+
+
+def _nothing(name: str, given: Margin) -> Iterator[Problem]:
+    if given.amount <= 0:
+        yield Problem(f".{name}.absolute", "must be above 0: it is the limit itself")
+
+
+def _amiss(name: str, given: Margin, unit: Unit | None, *, improve: bool) -> Iterator[Problem]:
+    if given.absolute is not None and unit is None:
+        yield Problem(f".{name}.absolute", "a gauge is compared by its ratio alone", "write relative")
+    elif given.absolute is not None and given.absolute.unit is not unit:
         yield Problem(f".{name}.absolute", f"must be written in {unit}")
     elif given.amount >= 1 and unit is Unit.POINTS:
         yield Problem(f".{name}.absolute", "must be below 100pp")
@@ -124,17 +186,18 @@ def _amiss(name: str, given: Margin, unit: Unit, *, improve: bool) -> Iterator[P
         yield Problem(f".{name}.relative", "must not be negative", remedy)
 
 
-def _disorder(tolerate: Margin | None, unacceptable: Margin | None, unit: Unit) -> Iterator[Problem]:
+def _disorder(
+    low: Margin, high: Margin, *, blame_low: bool, names: tuple[str, str] = ("tolerate", "unacceptable")
+) -> Iterator[Problem]:
     """What is tolerated lies below what is unacceptable, the defaults included."""
-    low, high = tolerate or DEFAULT_TOLERATE[unit], unacceptable or DEFAULT_UNACCEPTABLE[unit]
     wrong = {"relative": low.relative > high.relative, "absolute": low.amount > high.amount}
     for part in (part for part, out_of_order in wrong.items() if out_of_order):
-        if tolerate is not None:
-            limit = f"must not exceed unacceptable.{part}, which is {_written(high, part)}"
-            yield Problem(f".tolerate.{part}", limit)
+        if blame_low:
+            limit = f"must not exceed {names[1]}.{part}, which is {_written(high, part)}"
+            yield Problem(f".{names[0]}.{part}", limit)
         else:
-            limit = f"must not be below tolerate.{part}, which is {_written(low, part)}"
-            yield Problem(f".unacceptable.{part}", limit)
+            limit = f"must not be below {names[0]}.{part}, which is {_written(low, part)}"
+            yield Problem(f".{names[1]}.{part}", limit)
 
 
 def _written(given: Margin, part: str) -> str:

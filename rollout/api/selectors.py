@@ -17,6 +17,7 @@ _MATCHERS_ALONE = re.compile(rf"\s*{_MATCHERS}\s*")
 _SELECTOR = re.compile(
     rf"\s*(?:[a-zA-Z_:][a-zA-Z0-9_:]*\s*(?:\{{\s*(?:{_MATCHERS})?\s*\}})?|\{{\s*{_MATCHERS}\s*\}})\s*"
 )
+_LABEL = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)\s*(?:=~|!~|!=|=)")
 _PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 
 _OWN = frozenset(
@@ -39,6 +40,12 @@ def are_matchers(text: str) -> bool:
 def _without_placeholders(text: str) -> str:
     """With a mark for each placeholder; it fits in double quotes only, for which its value is escaped."""
     return _PLACEHOLDER.sub(_FILLED, text)
+
+
+def series_named(text: str) -> tuple[str, frozenset[str]]:
+    """The name in a selector ('' where it has none) and the labels that its matchers are about."""
+    name, _, matchers = _without_placeholders(text).partition("{")
+    return name.strip(), frozenset(_LABEL.findall(re.sub(_TEXT, '""', matchers)))
 
 
 def placeholders(text: str) -> tuple[str, ...]:

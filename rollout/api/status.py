@@ -168,10 +168,21 @@ class TakenIntent(Model):
 
 
 class ArmSamples(Model):
-    """What one arm showed: bad events out of all."""
+    """What one arm showed: bad events out of all, or of a gauge its values' sum and their number."""
 
     bad: float
     total: float
+
+
+class Counted(StrEnum):
+    """What the numbers of a metric are."""
+
+    SHARE = "share"
+    """Events out of all."""
+    RATE = "rate"
+    """Events in so many pod-hours."""
+    MEAN = "mean"
+    """A gauge."""
 
 
 class MetricEvidence(Model):
@@ -180,6 +191,7 @@ class MetricEvidence(Model):
     metric: str
     verdict: str
     reason: str = ""
+    counted: Counted = Counted.SHARE
     canary: ArmSamples | None = None
     stable: ArmSamples | None = None
     ratio: float | None = None

@@ -76,34 +76,24 @@ ROLLOUT: tuple[Unsupported, ...] = (
     ),
 )  # fmt: skip
 
-_THRESHOLD = "say it by compare: the canary against the stable version"
 _PROVIDER = "use provider.prometheus"
 _METRIC = "spec.metrics[]"
 
 _METRICS: tuple[Unsupported, ...] = (
-    *_below(_METRIC, _THRESHOLD, successCondition="string", failureCondition="string"),
-    *_below(_METRIC, _THRESHOLD, count="any", initialDelay="any", failureLimit="any", inconclusiveLimit="any",
-            consecutiveErrorLimit="any", consecutiveSuccessLimit="any"),
     *_below(f"{_METRIC}.provider", _PROVIDER, job="object", web="object", datadog="object", newRelic="object",
             cloudWatch="object", wavefront="object", graphite="object", influxdb="object", kayenta="object",
             skywalking="object", plugin="object"),
-    Unsupported(f"{_METRIC}.provider.prometheus.query", "string", "name the series under compare"),
     *_below(f"{_METRIC}.provider.prometheus", "remove it", rangeQuery="object", headers="array",
             timeout="any", insecure="boolean", authentication="object"),
-    *_below(f"{_METRIC}.compare", "use proportion, histogram or rate", mean="object"),
 )  # fmt: skip
 
 ANALYSIS_TEMPLATE: tuple[Unsupported, ...] = (
     Unsupported("spec.templates", "array", "name every template in the Rollout"),
-    *_below("spec", "use compare.role: warn", dryRun="array"),
-    Unsupported("spec.measurementRetention", "array"),
     Unsupported("spec.args[].valueFrom", remedy=_SELECTOR),
     *_METRICS,
 )
 
 ANALYSIS_RUN: tuple[Unsupported, ...] = (
-    Unsupported("spec.dryRun", "array", "use compare.role: warn"),
-    Unsupported("spec.measurementRetention", "array"),
     Unsupported("spec.ttlStrategy", remedy="a run is removed with its ReplicaSet"),
     Unsupported("spec.args[].valueFrom", remedy=_SELECTOR),
     *_METRICS,

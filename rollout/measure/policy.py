@@ -9,12 +9,14 @@ from analysis.evidence import Counts
 from analysis.reading import Status
 from analysis.sequential import Checkpoint
 from analysis.verdict import Judgement, MetricVerdict, Outcome
-from rollout.api.analysis import Compare, Histogram, Metric, Proportion
+from rollout.api.analysis import Compare, Histogram, LatencyUnit, Metric, Proportion, Rate
 from rollout.api.analysisrun import AnalysisRunSpec
-from rollout.api.margin import Margin
-from rollout.api.status import EVIDENCE_LIMIT, MESSAGE_LIMIT_BYTES, ArmSamples, MetricEvidence
+from rollout.api.margin import Margin, Scale, Unit
+from rollout.api.measures import WARM_UP, Against, HarmBy, Mean, Up
+from rollout.api.status import EVIDENCE_LIMIT, MESSAGE_LIMIT_BYTES, ArmSamples, Counted, MetricEvidence
 from rollout.plan import evidence as heard
 
+_PER_SECOND = {LatencyUnit.SECONDS: 1.0, LatencyUnit.MILLISECONDS: 1000.0}
 SHORTEST_STALE = timedelta(seconds=10)
 FIRST_SAMPLES = timedelta(seconds=30)
 """A target that is new to Prometheus shows up within this; until then its absence is no blindness."""
@@ -27,10 +29,10 @@ def policy_of(run: AnalysisRunSpec, checkpoint: Checkpoint | None = None) -> jud
         InvalidPolicy: names the field.
     """
     default = judged.Policy(())
-    seen = [checkpoint.scrape_interval(metric.name) for metric in run.metrics] if checkpoint else []
+    seen = [checkpoint.scrape_interval(metric.name) for metric in run.compared] if checkpoint else []
     known = [interval for interval in seen if interval is not None]
     return judged.Policy(
-        metrics=tuple(_metric(metric) for metric in run.metrics),
+        metrics=tuple(_metric(metric) for metric in run.compared),
         alpha=run.false_rollback,
         beta=run.false_promotion,
         stale_after=max(SHORTEST_STALE, 4 * max(known)) if known else default.stale_after,
@@ -46,6 +48,9 @@ def _metric(metric: Metric) -> judged.Metric:
         unacceptable=_margin(compare.unacceptable),
         direction=judged.Direction(compare.direction.value),
         role=judged.Role(compare.role.value),
+        against=judged.Against(compare.against.value),
+        dispersion=judged.Dispersion(compare.noise.phi, compare.noise.tau, compare.noise.pods),
+        warm_up=_warm_up(compare),
     )
 
 
@@ -53,10 +58,29 @@ def _kind(compare: Compare) -> judged.Kind:
     match compare.measured:
         case Proportion(bad=bad, total=total):
             return judged.Proportion(bad, total)
-        case Histogram(buckets=buckets, slo=slo):
-            return judged.Slo(buckets, tuple(edge.total_seconds() for edge in slo))
-        case rate:
-            return judged.Rate(rate.events)
+        case Histogram() as histogram:
+            return _histogram(histogram, against=compare.against)
+        case Rate(events=events):
+            return judged.Rate(events)
+        case Mean(gauge=gauge, block=block):
+            return judged.Mean(gauge, block)
+        case Up():
+            return judged.Up()
+
+
+def _histogram(histogram: Histogram, against: Against) -> judged.Histogram | judged.Slo:
+    """By its whole shape, unless somebody said otherwise; without a control there is none to compare."""
+    edges = tuple(edge.total_seconds() for edge in histogram.slo)
+    per = _PER_SECOND[histogram.unit]
+    if histogram.harm is HarmBy.SLO or against is Against.LIMIT:
+        return judged.Slo(histogram.buckets, edges, per=per)
+    return judged.Histogram(histogram.buckets, edges, per=per)
+
+
+def _warm_up(compare: Compare) -> timedelta:
+    if compare.warm_up is not None:
+        return compare.warm_up
+    return timedelta(0) if compare.proportion or compare.rate else WARM_UP
 
 
 def _margin(margin: Margin | None) -> judged.Margin | None:
@@ -80,7 +104,7 @@ def active_in(run: AnalysisRunSpec, step: str) -> frozenset[str]:
 def measured_in(run: AnalysisRunSpec, step: str) -> tuple[Metric, ...]:
     """Metrics that are read now: the background's always, an inline step's while it lasts."""
     return tuple(
-        metric for metric in run.metrics if "@" not in metric.name or metric.name.endswith(f"@{step}")
+        metric for metric in run.compared if "@" not in metric.name or metric.name.endswith(f"@{step}")
     )
 
 
@@ -113,7 +137,7 @@ def hear(
 
 def shown(judgement: Judgement, run: AnalysisRunSpec) -> tuple[MetricEvidence, ...]:
     """What is written to status for each metric, at most as many as status may hold."""
-    queries = {metric.name: metric for metric in run.metrics}
+    queries = {metric.name: metric for metric in run.compared}
     return tuple(_shown(verdict, queries[verdict.name]) for verdict in judgement.metrics)[:EVIDENCE_LIMIT]
 
 
@@ -154,6 +178,7 @@ def _shown(verdict: MetricVerdict, metric: Metric) -> MetricEvidence:
         metric=verdict.name,
         verdict=str(verdict.outcome),
         reason=verdict.reason[:MESSAGE_LIMIT_BYTES],
+        counted=_COUNTED.get(metric.compare.scale, Counted.SHARE),
         canary=_samples(verdict.counted.canary),
         stable=_samples(verdict.counted.stable),
         ratio=_finite(verdict.estimate),
@@ -175,14 +200,20 @@ def _finite(value: float | None) -> float | None:
     return float(f"{value:.4g}") if value is not None and isfinite(value) else None
 
 
+_COUNTED = {Scale.RATE: Counted.RATE, Scale.RATIO: Counted.MEAN}
+
+
 def _margin_text(margin: judged.Margin, edge: float | None, metric: Metric) -> str:
-    unit = "/h" if metric.compare.rate else "pp"
-    absolute = margin.absolute if metric.compare.rate else 100 * margin.absolute
+    unit = metric.compare.scale.unit
     beyond = f" over {edge:g} s" if edge is not None else ""
-    return f"{100 * margin.relative:g}% + {absolute:g}{unit}{beyond}"
+    absolute = f"{margin.absolute * (100 if unit is Unit.POINTS else 1):g}{unit}"
+    if metric.compare.against is Against.LIMIT:
+        return f"limit {absolute}{beyond}"
+    relative = f"{100 * margin.relative:g}%"
+    return f"{relative} + {absolute}{beyond}" if unit is not None else relative
 
 
 def _query(metric: Metric) -> str:
     compare = metric.compare
-    texts = " ; ".join(text for path, text in compare.selectors if ".arms." not in path)
+    texts = " ; ".join(text for path, text in compare.selectors if ".arms." not in path) or "up"
     return f"{texts} | canary {{{compare.arms.canary}}} | stable {{{compare.arms.stable}}}"

@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from rollout.api.status import ArmSamples, MetricEvidence
+from rollout.api.status import ArmSamples, Counted, MetricEvidence
 from rollout.show.quantities import bar, count, percent
 
 _WORDS = {
@@ -17,12 +17,19 @@ _UNTOLD = ("NoData", "Error")
 """Verdicts whose reason the numbers do not tell."""
 
 
-def rate(arm: ArmSamples | None, *, counts: bool = False) -> str:
-    """The share of bad events of one arm, `1.1 % (41 of 3,720)`; `no data` where nothing was counted."""
+def rate(arm: ArmSamples | None, *, counts: bool = False, counted: Counted = Counted.SHARE) -> str:
+    """What one arm showed: `1.1 % (41 of 3,720)`, `0.5/h (41 in 82 pod-hours)`, `1.2e+08`; or `no data`."""
     if arm is None or arm.total <= 0:
         return "no data"
-    shown = percent(arm.bad / arm.total)
-    return f"{shown} ({count(arm.bad)} of {count(arm.total)})" if counts else shown
+    value = arm.bad / arm.total
+    match counted:
+        case Counted.MEAN:
+            return f"{value:.4g}"
+        case Counted.RATE:
+            shown, out_of = f"{value:.2g}/h", f"{count(arm.bad)} in {arm.total:.2g} pod-hours"
+        case Counted.SHARE:
+            shown, out_of = percent(value), f"{count(arm.bad)} of {count(arm.total)}"
+    return f"{shown} ({out_of})" if counts else shown
 
 
 def ratio(evidence: MetricEvidence) -> str:
@@ -38,7 +45,8 @@ def line(evidence: MetricEvidence, name_width: int = 0, *, narrow: bool = False)
     shown = ratio(evidence)
     text = Text()
     text.append(evidence.metric.ljust(name_width), "bold")
-    text.append(f"  canary {rate(evidence.canary, counts=True)}   stable {rate(evidence.stable)}")
+    canary = rate(evidence.canary, counts=True, counted=evidence.counted)
+    text.append(f"  canary {canary}   stable {rate(evidence.stable, counted=evidence.counted)}")
     text.append(f"   ratio {shown}" if shown else "")
     text.append("\n" + " " * (name_width + 4) + "worse " if narrow else "   worse ")
     text.append(bar(evidence.worse_progress), "red")

@@ -14,6 +14,7 @@ from rollout.api.errors import InvalidSpec, Problem
 from rollout.api.meta import GROUP, VERSION
 from rollout.api.rollout import AnalysisStep, Argument, BackgroundAnalysis, InlineAnalysis, RolloutSpec
 from rollout.api.selectors import filled
+from rollout.api.threshold import Threshold
 from rollout.plan import observed
 from rollout.workloads import presets
 
@@ -195,6 +196,8 @@ def metrics(
                         )
                     )
                 names.add(metric.name)
+                if isinstance(metric, Threshold):
+                    continue  # `rollout.workloads.thresholds`
                 try:
                     metric = _without_presets(metric, plane, f"{path}.templates[{index}]")
                 except InvalidSpec as invalid:

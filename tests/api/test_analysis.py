@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import analysis as judged
-from rollout.api.analysis import ArmsPreset, Direction, Proportion, Role, parse_analysis_template
+from rollout.api.analysis import ArmsPreset, Proportion, parse_analysis_template
 from rollout.api.analysisrun import parse_analysis_run
 from rollout.api.errors import InvalidSpec
-from rollout.api.margin import DEFAULT_TOLERATE, DEFAULT_UNACCEPTABLE, Unit
+from rollout.api.margin import DEFAULT_TOLERATE, DEFAULT_UNACCEPTABLE, Scale
+from rollout.api.measures import Direction, Role
 from rollout.api.selectors import are_matchers, filled, is_selector, placeholders
 
 ERRORS = "spec.metrics[0].compare"
@@ -64,8 +65,29 @@ def test_a_run_has_the_same_metrics_as_its_template() -> None:
             f"{ERRORS}.rate",
             {"events": "restarts_total"},
             ERRORS,
-            "must have exactly one of proportion, histogram, rate ()",
+            "must have exactly one of proportion, histogram, rate, mean, up, preset ()",
             id="two measures in one metric",
+        ),
+        pytest.param(
+            ERRORS,
+            {"preset": "latency"},
+            ERRORS,
+            "slo goes with preset: latency, and with nothing else here ()",
+            id="a latency without its edges",
+        ),
+        pytest.param(
+            ERRORS,
+            {"preset": "errors", "slo": ["300ms"]},
+            ERRORS,
+            "slo goes with preset: latency, and with nothing else here ()",
+            id="errors with edges",
+        ),
+        pytest.param(
+            ERRORS,
+            {"preset": "saturation"},
+            f"{ERRORS}.preset",
+            "must be 'errors' or 'latency', not 'saturation' ()",
+            id="a preset that nobody knows",
         ),
         pytest.param(
             f"{ERRORS}.tolerate",
@@ -90,10 +112,10 @@ def test_a_run_has_the_same_metrics_as_its_template() -> None:
         ),
         pytest.param(
             f"{ERRORS}.arms",
-            {"preset": "istio"},
+            {"preset": "contour"},
             f"{ERRORS}.arms.preset",
-            "istio is not supported yet: use pods or traefik, or matchers ()",
-            id="a data plane that is not built yet",
+            "must be 'pods', 'traefik', 'istio', 'envoy-gateway', 'linkerd' or 'nginx-gateway', not 'contour' ()",
+            id="a data plane that nobody knows",
         ),
         pytest.param(
             f"{ERRORS}.arms",
@@ -190,21 +212,23 @@ def test_tolerating_more_than_what_is_unacceptable_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("measure", "kind", "unit"),
+    ("measure", "kind", "scale"),
     [
         pytest.param(
-            {"proportion": {"bad": "a", "total": "b"}}, judged.Proportion("a", "b"), Unit.POINTS, id="share"
+            {"proportion": {"bad": "a", "total": "b"}}, judged.Proportion("a", "b"), Scale.SHARE, id="share"
         ),
-        pytest.param({"rate": {"events": "a"}}, judged.Rate("a"), Unit.PER_HOUR, id="rate"),
+        pytest.param({"rate": {"events": "a"}}, judged.Rate("a"), Scale.RATE, id="rate"),
+        pytest.param({"mean": {"gauge": "a"}}, judged.Mean("a"), Scale.RATIO, id="gauge"),
+        pytest.param({"up": {}}, judged.Up(), Scale.SCRAPES, id="scrapes"),
     ],
 )
 def test_the_default_margins_are_those_of_the_judge(
-    measure: dict[str, object], kind: judged.Kind, unit: Unit
+    measure: dict[str, object], kind: judged.Kind, scale: Scale
 ) -> None:
     metric = judged.Metric("a", kind)
     for ours, theirs in (
-        (DEFAULT_TOLERATE[unit], metric.acceptable),
-        (DEFAULT_UNACCEPTABLE[unit], metric.refusable),
+        (DEFAULT_TOLERATE[scale], metric.acceptable),
+        (DEFAULT_UNACCEPTABLE[scale], metric.refusable),
     ):
         assert (ours.relative, ours.amount) == (theirs.relative, theirs.absolute)
     parse_analysis_template(changed(manifests.template(), ERRORS, measure))
