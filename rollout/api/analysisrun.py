@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from rollout.api.analysis import METRICS_LIMIT, Metric
+from rollout.api.analysis import METRICS_LIMIT, AnyMetric, Metric
 from rollout.api.base import Manifest, Model, Share, Switch
 from rollout.api.meta import ObjectMeta
 from rollout.api.parsing import Kind, parse
 from rollout.api.rollout import Argument
 from rollout.api.status import MetricEvidence
+from rollout.api.threshold import DryRun, MeasurementRetention, MetricResult, Threshold
 from rollout.api.unsupported import ANALYSIS_RUN
 
 
@@ -20,8 +21,12 @@ class AnalysisRunSpec(Model):
 
     args: tuple[Argument, ...] = Field((), max_length=64)
     """Arguments with their values."""
-    metrics: tuple[Metric, ...] = Field((), max_length=METRICS_LIMIT)
+    metrics: tuple[AnyMetric, ...] = Field((), max_length=METRICS_LIMIT)
     """The metrics of all templates, placeholders filled in."""
+    dry_run: tuple[DryRun, ...] = Field((), max_length=METRICS_LIMIT)
+    """Metrics that are measured and shown, and decide nothing."""
+    measurement_retention: tuple[MeasurementRetention, ...] = Field((), max_length=METRICS_LIMIT)
+    """How many measurements are shown of which metrics; by default 10."""
     terminate: Switch = False
     """Stop measuring; what was not proved by then stays unproved."""
     false_rollback: Share = 0.01
@@ -37,6 +42,16 @@ class AnalysisRunSpec(Model):
     stable: Annotated[str, Field(max_length=63)] = ""
     """The stable version's pod template hash (ours)."""
 
+    @property
+    def compared(self) -> tuple[Metric, ...]:
+        """Metrics that compare the canary with the stable version."""
+        return tuple(metric for metric in self.metrics if isinstance(metric, Metric))
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """Metrics that hold measurements against conditions."""
+        return tuple(metric for metric in self.metrics if isinstance(metric, Threshold))
+
 
 class AnalysisRunStatus(Model):
     """How far it is."""
@@ -49,6 +64,8 @@ class AnalysisRunStatus(Model):
     completed_at: datetime | None = None
     evidence: tuple[MetricEvidence, ...] = Field((), max_length=METRICS_LIMIT)
     """For each metric: samples of both versions, estimate, interval, margins, verdict, query."""
+    metric_results: tuple[MetricResult, ...] = Field((), max_length=METRICS_LIMIT)
+    """For each threshold metric: its measurements, and how far it is."""
     checkpoint: Mapping[str, Any] = {}
     """The state of every test, so that a restart resumes exactly; nobody else reads it."""
 

@@ -193,7 +193,7 @@ def _planned(document: Document, known: Sequence[Document]) -> Planned:
         if problems:
             raise InvalidSpec(problems)
         run = asked_of(rollout.spec, templates)
-        asked = [metric.interval for metric in run.metrics if metric.interval is not None]
+        asked = [metric.interval for metric in run.compared if metric.interval is not None]
         look = min(asked, default=DEFAULT_INTERVAL)
         return Planned(document.path, rollout, policy_of(run), holds_of(rollout.spec, run), look, templates)
     except InvalidSpec as invalid:

@@ -76,7 +76,7 @@ class Arms:
 
     def _asked(self) -> object:
         asked = self.cluster(START).asks()
-        return [(each.name, each.compare) for each in asked.metrics]
+        return [(each.name, each.compare) for each in asked.compared]
 
     def missing(self, series: Sequence[Series]) -> str:
         """Why a record can't be replayed, and whom it does have."""
@@ -102,7 +102,7 @@ def _told_apart(templates: Templates, canary: str, stable: str) -> Templates:
             update={
                 "metrics": tuple(
                     metric.model_copy(update={"compare": metric.compare.model_copy(update={"arms": arms})})
-                    for metric in template.metrics
+                    for metric in template.compared
                 )
             }
         )

@@ -45,7 +45,7 @@ def resolutions(
         for index, ref in enumerate(analysis.templates):
             template = templates.get((ref.template_name, ref.cluster_scope))
             where = f"{path}.templates[{index}]"
-            for metric in template.metrics if template else ():
+            for metric in template.compared if template else ():
                 if metric.compare.preset or metric.compare.arms.preset not in (None, ArmsPreset.PODS):
                     args = _arguments(template.args if template else (), analysis.args)
                     yield from _resolution(document, metric, plane, where, {**values, **args})

@@ -98,7 +98,7 @@ def asked(run: AnalysisRunSpec) -> Asked:
     canary: list[str] = []
     stable: list[str] = []
     targets: list[str] = []
-    for metric in run.metrics:
+    for metric in run.compared:
         arms = metric.compare.arms
         for arm, found in ((arms.canary, canary), (arms.stable, stable)):
             assert arm is not None, "arms of a run are explicit"

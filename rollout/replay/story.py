@@ -85,7 +85,7 @@ def _requests(here: Sequence[Turn], cluster: Cluster) -> tuple[float, float] | N
     judged = next((turn.judgement for turn in reversed(here) if turn.judgement is not None), None)
     if judged is None or cluster.asked is None:
         return None
-    counting = {m.name for m in cluster.asked.metrics if m.compare.proportion or m.compare.histogram}
+    counting = {m.name for m in cluster.asked.compared if m.compare.proportion or m.compare.histogram}
     pairs = [verdict.in_step for verdict in judged.metrics if verdict.name in counting]
     most = max(pairs, key=lambda pair: pair.canary.total + pair.stable.total, default=None)
     return (most.canary.total, most.canary.total + most.stable.total) if most is not None else None

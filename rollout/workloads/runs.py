@@ -16,7 +16,7 @@ from rollout.api.rollout import AnalysisStep, Argument, BackgroundAnalysis, Inli
 from rollout.api.selectors import filled
 from rollout.api.threshold import Threshold
 from rollout.plan import observed
-from rollout.workloads import presets
+from rollout.workloads import presets, thresholds
 
 TemplateKey = tuple[str, bool]
 """(name, whether it is a ClusterAnalysisTemplate)"""
@@ -68,6 +68,7 @@ def problems(
     if not found:
         try:
             metrics(spec, templates, {}, plane)
+            thresholds.chosen(_asks(spec, templates), {})
         except InvalidSpec as invalid:
             found += invalid.problems
     return tuple(found)
@@ -92,7 +93,9 @@ def render(
     """
     metadata = rollout["metadata"]
     values = placeholders(metadata["namespace"], metadata["name"], spec, canary, stable)
-    chosen = metrics(spec, templates, values, plane)
+    asks = _asks(spec, templates)
+    compared, held = metrics(spec, templates, values, plane), thresholds.chosen(asks, values)
+    chosen: tuple[Metric | Threshold, ...] = (*compared, *held)
     if role != BACKGROUND:
         chosen = tuple(metric for metric in chosen if metric.name.endswith(f"@{role}"))
     background = spec.strategy.canary.analysis
@@ -102,7 +105,14 @@ def render(
         else {}
     )
     body = AnalysisRunSpec(
-        metrics=chosen, role=role, attempt=attempt, canary=canary.hash, stable=stable.hash, **rates
+        metrics=chosen,
+        dry_run=thresholds.dry_run(asks),
+        measurement_retention=thresholds.retention(asks),
+        role=role,
+        attempt=attempt,
+        canary=canary.hash,
+        stable=stable.hash,
+        **rates,
     )
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
@@ -197,7 +207,9 @@ def metrics(
                     )
                 names.add(metric.name)
                 if isinstance(metric, Threshold):
-                    continue  # `rollout.workloads.thresholds`
+                    continue  # `thresholds.chosen`
+                if thresholds.runs_dry(template, metric.name):
+                    metric = thresholds.shown_only(metric)
                 try:
                     metric = _without_presets(metric, plane, f"{path}.templates[{index}]")
                 except InvalidSpec as invalid:
@@ -209,6 +221,16 @@ def metrics(
     if found:
         raise InvalidSpec(tuple(found))
     return tuple(chosen)
+
+
+def _asks(spec: RolloutSpec, templates: Templates) -> tuple[thresholds.Ask, ...]:
+    """Every template as every analysis asks it."""
+    return tuple(
+        thresholds.Ask(path, suffix, template, _arguments(template, analysis.args)[0])
+        for path, suffix, analysis in asked_by(spec)
+        for ref in analysis.templates
+        for template in [templates[(ref.template_name, ref.cluster_scope)]]
+    )
 
 
 def _arguments(
