@@ -56,6 +56,8 @@ class Settings:
     """URL schemes that a GitSource may use."""
     git_polls_at_once: int = 8
     """Repositories fetched at the same time."""
+    default_service_account: str = ""
+    """Whom a GitSource that names no serviceAccountName acts as; empty for the operator itself."""
     cluster: str = ""
     """What this cluster is called in commit statuses and notes, where several follow one repository."""
     shards: int = 1

@@ -6,7 +6,7 @@ server says of `spec.template.spec.containers[0].image` can be said of the line.
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -63,6 +63,11 @@ class Manifest:
     def __str__(self) -> str:
         """Render as `Rollout shop/checkout`."""
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+    def of_the_cluster(self) -> "Manifest":
+        """The same, in no namespace."""
+        metadata = {key: value for key, value in self.body["metadata"].items() if key != "namespace"}
+        return replace(self, body={**self.body, "metadata": metadata})
 
     def position(self, field_path: str) -> Position:
         """Where a field is written, e.g. `spec.steps[2].setWeight` or `.spec.containers[name="app"].image`.

@@ -114,6 +114,10 @@ class Mirror:
         """
         return await self._in_thread(lambda: self._read(check_sha(revision.sha), check_path(path)))
 
+    async def holds(self, revision: Revision) -> bool:
+        """Whether a revision can be read without asking the server."""
+        return await self._in_thread(lambda: self._clone.has(check_sha(revision.sha)))
+
     async def rewritten(self, old: str, new: str) -> bool:
         """Whether `old` is no longer part of the history of `new`: the branch was reset or force-pushed.
 

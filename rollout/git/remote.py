@@ -71,11 +71,12 @@ def _check_host(scheme: str, user: str | None, password: str | None, host: str, 
         raise _invalid_url("its user name holds characters that are not allowed")
     if not _HOST.fullmatch(host):
         raise _invalid_url("its host name is not one")
-    if not local_hosts and _is_local(host):
+    if not local_hosts and is_local(host):
         raise _invalid_url("it points at this machine or at a link-local address")
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether a host is this machine or link-local, as far as its name tells."""
     if host.lower().rstrip(".") == "localhost" or host.lower().endswith(".localhost"):
         return True
     try:

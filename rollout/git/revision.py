@@ -1,7 +1,8 @@
 """What is read from a repository, as values."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,12 @@ class Revision:
         """Render as Flux does: `main@sha1:<40 hex digits>`; without a branch `sha1:<40 hex digits>`."""
         digest = f"{'sha1' if len(self.sha) == 40 else 'sha256'}:{self.sha}"
         return f"{self.branch}@{digest}" if self.branch else digest
+
+    @classmethod
+    def told(cls, text: str) -> Self:
+        """What `str` made of one; subject, author and time are not in it."""
+        branch, _, digest = text.rpartition("@")
+        return cls(branch, digest.partition(":")[2], "", "", datetime.fromtimestamp(0, UTC))
 
     @property
     def short(self) -> str:

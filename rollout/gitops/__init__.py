@@ -5,10 +5,10 @@ nothing new writes nothing to the cluster.
 """
 
 import asyncio
-import base64
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rollout.api.base import Manifest
@@ -21,32 +21,38 @@ from rollout.git.manifests import Parser, apply_order
 from rollout.git.mirror import Mirror, Mirrors
 from rollout.git.revision import Revision
 from rollout.gitops import inventory, notes
-from rollout.gitops.applying import Applier, Exclusive, Source
-from rollout.gitops.conditions import Outcome, after, requested_at
+from rollout.gitops.applying import Applier
+from rollout.gitops.clusters import Clusters
+from rollout.gitops.conditions import UNFINISHED, Fact, Outcome, after, requested_at
+from rollout.gitops.keeping import Keeper, standing
 from rollout.gitops.notes import WAYS, Due, Notebook
+from rollout.gitops.policy import CLUSTER_SCOPED
 from rollout.gitops.reverts import revert
+from rollout.gitops.secrets import read_secret
 from rollout.gitops.statuses import Statuses
 from rollout.kube import kinds
 from rollout.kube.client import Kube
-from rollout.kube.errors import Conflict, Forbidden, NotFound
+from rollout.kube.errors import Conflict, NotFound
 from rollout.kube.events import event
-from rollout.manifests import SECRETS_BINDING
 from rollout.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 
-CLUSTER_SCOPED = frozenset(
-    {
-        ("", "Namespace"),
-        ("apiextensions.k8s.io", "CustomResourceDefinition"),
-        ("rbac.authorization.k8s.io", "ClusterRole"),
-        ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
-        ("gateway.networking.k8s.io", "GatewayClass"),
-        ("progressive.delivery", "ClusterAnalysisTemplate"),
-    }
-)
+CALM = frozenset({"Pruned", "ReplicasIgnored"})
+"""Events that nobody has to look at."""
 JITTER = 0.1
 """Polls of many sources must not fall on the same second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One turn of one GitSource."""
+
+    source: GitSource
+    live: Manifest
+    status: GitSourceStatus
+    mirror: Mirror
+    now: datetime
 
 
 class GitOps:
@@ -56,7 +62,7 @@ class GitOps:
         self,
         kube: Kube,
         mirrors: Mirrors,
-        exclusive: Exclusive,
+        clusters: Clusters,
         metrics: Metrics,
         clock: Callable[[], datetime],
         policy: GitPolicy | None = None,
@@ -64,7 +70,8 @@ class GitOps:
     ) -> None:
         self._kube = kube
         self._mirrors = mirrors
-        self._applier = Applier(kube, exclusive)
+        self._clusters = clusters
+        self.keeper = Keeper(clusters.rules.home)
         self._metrics = metrics
         self._clock = clock
         self._parsers: dict[tuple[str, str], Parser] = {}
@@ -77,6 +84,7 @@ class GitOps:
         live = await self._kube.find(kinds.GIT_SOURCES, namespace, name)
         if live is None:
             self._parsers.pop((namespace, name), None)
+            self.keeper.forget((namespace, name))
             return None
         now = self._clock()
         status = _status(live)
@@ -87,82 +95,118 @@ class GitOps:
             return None
         if source.spec.suspend:
             return None
+        self.keeper.knows((namespace, name), status.inventory, followed=source.spec.kube_config is None)
         outcome = await self._pull(source, live, status, now)
         self._metrics.git(namespace, name, None if outcome.fetch_failed else now)
         await self._record(live, status, outcome, now)
         if refusal := await self._statuses.send(source, outcome, now):
             await self._tell(live, *refusal, now, warning=True)
         wait = source.spec.interval * random.uniform(1, 1 + JITTER)
-        return now + (min(wait, timedelta(seconds=30)) if outcome.fetch_failed else wait)
+        wait = min(wait, outcome.again or (timedelta(seconds=30) if outcome.fetch_failed else wait))
+        return min(now + wait, self.keeper.due(source, now))
 
     async def _pull(
         self, source: GitSource, live: Manifest, status: GitSourceStatus, now: datetime
     ) -> Outcome:
         try:
             mirror = await self._mirror(source)
-            revision = await mirror.poll(source.spec.ref)
         except Stalled as stalled:
             return Outcome.failed_fetch(stalled.reason, str(stalled), stalls=True)
+        visit = Visit(source, live, status, mirror, now)
+        kept = await self._keep(visit)
+        try:
+            revision = await mirror.poll(source.spec.ref)
+        except Stalled as stalled:
+            return Outcome.failed_fetch(stalled.reason, str(stalled), stalls=True).stating(*kept)
         except Retry as retry:
-            return Outcome.failed_fetch("GitOperationFailed", str(retry), stalls=False)
+            return Outcome.failed_fetch("GitOperationFailed", str(retry), stalls=False).stating(*kept)
         if await self._write_back(source, live, mirror, now):
             revision = await mirror.poll(source.spec.ref)
         if not _is_applied(source, live, status, revision):
-            return await self._apply(source, live, status, mirror, revision, now)
-        unchanged = Outcome.unchanged(revision)
+            return (await self._apply(visit, revision)).stating(*kept)
+        unchanged = Outcome.unchanged(revision).stating(*kept)
         if any(entry.stale for entry in status.inventory):
-            return await self._prune(source, live, status, unchanged, revision, now)
+            return await self._prune(visit, await self._clusters.applier(source), status, unchanged, revision)
         return unchanged
 
-    async def _apply(
-        self,
-        source: GitSource,
-        live: Manifest,
-        status: GitSourceStatus,
-        mirror: Mirror,
-        revision: Revision,
-        now: datetime,
-    ) -> Outcome:
+    async def _keep(self, visit: Visit) -> tuple[Fact, ...]:
+        """Look after what was applied last, before Git is asked: it may be away."""
+        if any(each.type == "Ready" and each.reason in UNFINISHED for each in visit.status.conditions):
+            return ()
+        found = await self.keeper.keep(
+            visit.source, visit.status, self._clusters.applier, visit.mirror, visit.now
+        )
+        for reason, message in found.told:
+            await self._tell(visit.live, reason, message, visit.now, warning=True)
+        return found.facts
+
+    async def _apply(self, visit: Visit, revision: Revision) -> Outcome:
+        source, status = visit.source, visit.status
         metadata = source.metadata
         parser = self._parsers.setdefault((metadata.namespace, metadata.name), Parser())
         try:
-            blobs = await mirror.read(revision, source.spec.path)
+            notices = await self._rewritten(visit, revision)
+            blobs = await visit.mirror.read(revision, source.spec.path)
             parsed = await asyncio.to_thread(parser.parse, blobs, metadata.namespace, CLUSTER_SCOPED)
-            manifests = apply_order(parsed)
-            place = Source(
-                metadata.namespace, metadata.name, mirror, revision, {blob.path: blob.oid for blob in blobs}
+            applier = await self._clusters.applier(source)
+            home = self._clusters.rules.home
+            manifests = await applier.allowed(apply_order(parsed), home, at_home=home == metadata.namespace)
+            stands = standing(
+                source, visit.mirror, revision, {blob.path: blob.oid for blob in blobs}, manifests
             )
-            applied = await self._applier.apply(place, manifests, now)
+            applied = await applier.apply(stands.source, manifests, visit.now)
         except ManifestsRefused as refused:
             return Outcome.refused(refused.reason, str(refused), revision)
         except Stalled as stalled:
             return Outcome.refused(stalled.reason, str(stalled), revision)
-        if applied.failed:
+        if applied.failed or applied.waiting:
             done = f"applied {', '.join(applied.changed)}; " if applied.changed else ""
-            partly = Outcome.partly(done + "; ".join(applied.failed), revision)
-            return partly.with_inventory(inventory.joined(status.inventory, inventory.applied(manifests)))
-        outcome = Outcome.applied(revision, applied.changed)
+            left = done + "; ".join(applied.failed or applied.waiting)
+            short = Outcome.partly(left, revision) if applied.failed else Outcome.waiting(left, revision)
+            joined = inventory.joined(status.inventory, inventory.applied(manifests))
+            return short.with_inventory(joined).telling(*notices)
+        self.keeper.applied((metadata.namespace, metadata.name), stands, visit.now)
+        outcome = Outcome.applied(revision, applied.changed).telling(*notices, *_ignored(applied.ignored))
         known = status.model_copy(update={"inventory": inventory.after(status.inventory, manifests)})
-        return await self._prune(source, live, known, outcome, revision, now)
+        return await self._prune(visit, applier, known, outcome, revision)
+
+    async def _rewritten(self, visit: Visit, revision: Revision) -> tuple[tuple[str, str], ...]:
+        """What there is to tell of a branch that no longer holds what was applied last.
+
+        Raises:
+            Stalled: such a branch is not followed.
+        """
+        told = visit.status.last_applied_revision
+        before = Revision.told(told) if told else None
+        if before is None or before.branch != revision.branch or not revision.branch:
+            return ()
+        if not await visit.mirror.rewritten(before.sha, revision.sha):
+            return ()
+        message = f"{before.short}, which was applied, is no longer part of the history of {revision.short}"
+        if not visit.source.spec.allow_history_rewrite:
+            remedy = "push it back, or set spec.allowHistoryRewrite: true"
+            raise Stalled("HistoryRewritten", f"{message}: {remedy}")
+        return (("HistoryRewritten", message),)
 
     async def _prune(
         self,
-        source: GitSource,
-        live: Manifest,
+        visit: Visit,
+        applier: Applier,
         status: GitSourceStatus,
         outcome: Outcome,
         revision: Revision,
-        now: datetime,
     ) -> Outcome:
         """Delete what left Git, unless it is still needed or too much to go without being asked for."""
+        source = visit.source
         kept = tuple(entry for entry in status.inventory if not entry.stale)
         gone = tuple(entry for entry in status.inventory if entry.stale) if source.spec.prune else ()
-        approved = (live["metadata"].get("annotations") or {}).get(inventory.APPROVED, "")
+        approved = (visit.live["metadata"].get("annotations") or {}).get(inventory.APPROVED, "")
         if why := inventory.held(gone, kept, approved, revision):
             return _news(outcome, status, (*kept, *gone), ("PruneHeld", why))
         if not gone:
             return _news(outcome, status, kept)
-        pruned = await self._applier.prune(f"{source.metadata.namespace}/{source.metadata.name}", gone, now)
+        name = f"{source.metadata.namespace}/{source.metadata.name}"
+        pruned = await applier.prune(name, gone, visit.now)
         return _news(outcome, status, (*kept, *pruned.waiting), *pruned.notices)
 
     async def _write_back(self, source: GitSource, live: Manifest, mirror: Mirror, now: datetime) -> bool:
@@ -200,22 +244,9 @@ class GitOps:
         reference, namespace = source.spec.secret_ref, source.metadata.namespace
         if reference is None:
             return self._mirrors.of(source.spec.url, f"{namespace}/")
-        try:
-            secret = await self._kube.get(kinds.SECRETS, namespace, reference.name)
-        except NotFound:
-            message = f"spec.secretRef.name: the Secret {reference.name!r} does not exist; create it"
-            raise Stalled("SecretNotFound", message) from None
-        except Forbidden:
-            message = (
-                f"spec.secretRef.name: the operator may not read Secrets in the namespace {namespace!r}: the "
-                f"RoleBinding {SECRETS_BINDING!r} is missing there; an administrator prints it by "
-                f"`rollout manifests --secrets-in {namespace}` and applies it"
-            )
-            raise Stalled("SecretForbidden", message) from None
-        data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
-        return self._mirrors.of(
-            source.spec.url, f"{namespace}/{reference.name}", Credential.from_secret(data)
-        )
+        data = await read_secret(self._kube, namespace, reference.name, "spec.secretRef.name")
+        owner = f"{namespace}/{reference.name}"
+        return self._mirrors.of(source.spec.url, owner, Credential.from_secret(data))
 
     async def _record(self, live: Manifest, status: GitSourceStatus, outcome: Outcome, now: datetime) -> None:
         """Write the status if it changed, and an Event for what is new in it."""
@@ -229,7 +260,7 @@ class GitOps:
         if outcome.tells:
             await self._tell(live, outcome.reason, outcome.message, now, warning=outcome.warning)
         for reason, message in outcome.notices:
-            await self._tell(live, reason, message, now, warning=reason != "Pruned")
+            await self._tell(live, reason, message, now, warning=reason not in CALM)
 
     async def _tell(self, live: Manifest, reason: str, message: str, now: datetime, *, warning: bool) -> None:
         try:
@@ -252,6 +283,13 @@ def _news(
     if not outcome.read and entries == status.inventory:
         return outcome
     return outcome.with_inventory(entries, *notices)
+
+
+def _ignored(objects: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    if not objects:
+        return ()
+    what = f"{', '.join(objects)}: an autoscaler decides how many replicas there are, not Git"
+    return (("ReplicasIgnored", f"{what}; leave spec.replicas out"),)
 
 
 def _is_applied(source: GitSource, live: Manifest, status: GitSourceStatus, revision: Revision) -> bool:

@@ -4,7 +4,7 @@ What a Rollout writes too is applied inside that Rollout's turn, composed with w
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from typing import Any
 from rollout.api.analysis import parse_analysis_template, parse_cluster_analysis_template
 from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Problem, Retry, Stalled
-from rollout.api.gitsource import InventoryEntry, parse_git_source
+from rollout.api.gitsource import Ignore, InventoryEntry, parse_git_source
 from rollout.api.identity import template_hash
 from rollout.api.meta import ARGO_GROUP, GROUP
 from rollout.api.rollout import parse_rollout
@@ -21,19 +21,20 @@ from rollout.git.errors import FileProblem, ManifestsRefused
 from rollout.git.manifests import Manifest as Written
 from rollout.git.mirror import Mirror
 from rollout.git.revision import Revision
-from rollout.gitops import composing, inventory
+from rollout.gitops import composing, desired, inventory, ownership, policy, sealed
+from rollout.gitops.ownership import MANAGER, Change
 from rollout.gitops.pruning import Pruned, Pruner
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.discovery import Discovery
 from rollout.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotServed
+from rollout.kube.kinds import Resource
 from rollout.observe.reading import Reading, read
 from rollout.workloads import replicasets
 
 log = logging.getLogger(__name__)
 
-MANAGER = "rollout-git"
-"""The field manager of what Git owns."""
+AUTOSCALERS = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 FIRST = frozenset({"CustomResourceDefinition", "Namespace"})
 """Kinds that others of the same revision need before they can be tried."""
 
@@ -51,6 +52,36 @@ class Source:
     revision: Revision
     blobs: dict[str, str]
     """Content id by path."""
+    ignore: tuple[Ignore, ...] = ()
+    takes_back: bool = True
+    """Whether fields that people added by hand are removed."""
+
+    def __str__(self) -> str:
+        """Render as `shop/shop`, as objects say whose they are."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What else lives where a source is applied."""
+
+    rollouts: dict[str, Reading]
+    scaled: desired.Scaled
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An object that is not as Git says."""
+
+    manifest: Written
+    live: Manifest | None
+    changes: tuple[Change, ...]
+
+    def __str__(self) -> str:
+        """Render for an Event."""
+        if self.live is None:
+            return f"{self.manifest} was deleted"
+        return f"{self.manifest}: {', '.join(str(each) for each in self.changes)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +90,20 @@ class Applied:
 
     changed: tuple[str, ...]
     failed: tuple[str, ...]
+    waiting: tuple[str, ...] = ()
+    """What was left out until a Secret is made, and why."""
+    ignored: tuple[str, ...] = ()
+    """Objects whose replicas an autoscaler decides, whatever Git says."""
 
 
 class Applier:
-    """Tries and applies manifests."""
+    """Tries and applies manifests; `kube` acts, `own` looks at what an operator has to know besides."""
 
-    def __init__(self, kube: Kube, exclusive: Exclusive) -> None:
+    def __init__(self, kube: Kube, own: Kube, discovery: Discovery, exclusive: Exclusive) -> None:
         self._kube = kube
-        self._discovery = Discovery(kube)
-        self._pruner = Pruner(kube, self._discovery)
+        self._own = own
+        self._discovery = discovery
+        self._pruner = Pruner(kube, own, self._discovery)
         self._exclusive = exclusive
 
     async def apply(self, source: Source, manifests: Sequence[Written], now: datetime) -> Applied:
@@ -80,40 +116,108 @@ class Applier:
         problems = [problem for manifest in manifests for problem in _invalid(manifest)]
         if problems:
             raise ManifestsRefused(tuple(problems), "InvalidManifest")
-        rollouts = await self._rollouts(source.namespace, now)
+        around = await self._around(source, manifests, now)
         early = [manifest for manifest in manifests if manifest.kind in FIRST]
         rest = [manifest for manifest in manifests if manifest.kind not in FIRST]
         changed: list[str] = []
+        waiting: list[str] = []
+        makers = sealed.made_by(manifests)
+        ignored = tuple(str(each) for each in manifests if desired.replicas_ignored(each, around.scaled))
         for stage in (early, rest):
-            tried = await self._try_all(source, stage, rollouts)
-            failed = await self._apply_all(source, tried, rollouts, changed, now)
+            tried = [each.manifest for each in await self._try_all(source, stage, around)]
+            failed = await self._apply_all(source, tried, around, makers, changed, waiting, now)
             if failed:
-                return Applied(tuple(changed), (failed,))
-        return Applied(tuple(changed), ())
+                return Applied(tuple(changed), (failed,), (), ignored)
+        return Applied(tuple(changed), (), tuple(waiting), ignored)
+
+    async def allowed(self, manifests: Sequence[Written], home: str, *, at_home: bool) -> tuple[Written, ...]:
+        """The manifests of a GitSource as they may be applied: a kind without namespaces has none.
+
+        `home` is the operator's own namespace, and `at_home` whether the GitSource lies there.
+
+        Raises:
+            ManifestsRefused: something of it is not a tenant's to apply.
+            Retry: the API server can't be reached.
+        """
+        problems: list[FileProblem] = []
+        kept: list[Written] = []
+        coming = {
+            (spec.get("group"), (spec.get("names") or {}).get("kind")): spec.get("scope") == "Namespaced"
+            for each in manifests
+            if each.kind == "CustomResourceDefinition" and isinstance(spec := each.body.get("spec"), dict)
+        }
+        for manifest in manifests:
+            namespaced = await self._is_namespaced(manifest, coming)
+            problems += policy.problems(manifest, home, at_home=at_home, namespaced=namespaced)
+            kept.append(manifest if namespaced else manifest.of_the_cluster())
+        if problems:
+            raise ManifestsRefused(tuple(problems), "PolicyDenied")
+        return tuple(kept)
+
+    async def _is_namespaced(self, manifest: Written, coming: Mapping[tuple[Any, Any], bool]) -> bool:
+        """As the API server tells; what it does not serve yet as its definition says."""
+        kind = (manifest.group, manifest.kind)
+        if kind in policy.CLUSTER_SCOPED:
+            return False
+        try:
+            return (await self._discovery.resource(manifest.api_version, manifest.kind)).namespaced
+        except NotServed:
+            return coming.get(kind, True)
+
+    async def drift(
+        self, source: Source, manifests: Sequence[Written], now: datetime
+    ) -> tuple[Difference, ...]:
+        """Objects of an applied revision that are no longer as it says.
+
+        Raises:
+            ManifestsRefused: the API server would refuse one of them by now.
+            Retry: it can't be reached.
+        """
+        around = await self._around(source, manifests, now)
+        return tuple(await self._try_all(source, manifests, around))
+
+    async def correct(self, source: Source, difference: Difference, now: datetime) -> None:
+        """Make an object what Git says.
+
+        Raises:
+            Stalled: it is refused by now.
+            Retry: it changed meanwhile, or the API server can't be reached.
+        """
+        around = await self._around(source, (difference.manifest,), now)
+        await self._apply_one(source, difference.manifest, around, now)
 
     async def prune(self, source: str, gone: Sequence[InventoryEntry], now: datetime) -> Pruned:
         """Delete what left Git, but for what is still needed."""
         namespace, _, _ = source.partition("/")
         return await self._pruner.prune(source, namespace, gone, await self._rollouts(namespace, now))
 
+    async def _around(self, source: Source, manifests: Sequence[Written], now: datetime) -> Around:
+        rollouts = await self._rollouts(source.namespace, now)
+        if not any(each.kind in desired.SCALED for each in manifests):
+            return Around(rollouts, frozenset())
+        there = (await self._own.list(AUTOSCALERS, source.namespace)).items
+        coming = [each.body for each in manifests if each.kind == AUTOSCALERS.kind]
+        return Around(rollouts, desired.scaled([*there, *coming]))
+
     async def _rollouts(self, namespace: str, now: datetime) -> dict[str, Reading]:
-        listing = await self._kube.list(kinds.ROLLOUTS, namespace)
+        listing = await self._own.list(kinds.ROLLOUTS, namespace)
         return {item["metadata"]["name"]: read(item, now) for item in listing.items}
 
     async def _try_all(
-        self, source: Source, manifests: Sequence[Written], rollouts: dict[str, Reading]
-    ) -> list[Written]:
+        self, source: Source, manifests: Sequence[Written], around: Around
+    ) -> list[Difference]:
         """Those that would change something.
 
         Raises:
             ManifestsRefused: with every problem of every object.
         """
         problems: list[FileProblem] = []
-        differing: list[Written] = []
+        differing: list[Difference] = []
         for manifest in manifests:
             try:
-                if await self._differs(source, manifest, _users(manifest, rollouts)):
-                    differing.append(manifest)
+                found = await self._difference(source, manifest, around)
+                if found is not None:
+                    differing.append(found)
             except (InvalidSpec, Invalid) as refused:
                 problems += _placed(manifest, refused.problems, str(refused))
             except (NotServed, Forbidden) as refused:
@@ -122,22 +226,30 @@ class Applier:
             raise ManifestsRefused(tuple(problems), "DryRunFailed")
         return differing
 
-    async def _differs(self, source: Source, manifest: Written, users: dict[str, Reading]) -> bool:
+    async def _difference(self, source: Source, manifest: Written, around: Around) -> Difference | None:
         resource = await self._discovery.resource(manifest.api_version, manifest.kind)
         live = await self._kube.find(resource, manifest.namespace or None, manifest.name)
-        body = await self._body(source, manifest, live, users)
+        if desired.is_left_alone(manifest, live):
+            return None
+        body = await self._body(source, manifest, live, around)
         answer = await self._kube.apply(resource, body, manager=MANAGER, dry_run=True)
         if manifest.kind == "Rollout":
             await self._try_template(answer)
-        return live is None or not composing.same(live, answer)
+        if live is None:
+            return Difference(manifest, None, ())
+        added = ownership.added(live) if source.takes_back else ()
+        changes = (*ownership.changes(live, answer), *added)
+        return Difference(manifest, live, changes) if changes else None
 
     async def _body(
-        self, source: Source, manifest: Written, live: Manifest | None, users: dict[str, Reading]
+        self, source: Source, manifest: Written, live: Manifest | None, around: Around
     ) -> dict[str, Any]:
-        body = inventory.marked(manifest.body, f"{source.namespace}/{source.name}")
+        body = inventory.marked(manifest.body, str(source))
         if manifest.kind == "Rollout":
-            return await self._with_source(source, manifest, body, live)
-        return composing.compose(body, live, users.values()) if users else body
+            body = await self._with_source(source, manifest, body, live)
+        elif users := _users(manifest, around.rollouts):
+            body = composing.compose(body, live, users.values())
+        return desired.with_live(body, live, source.ignore, around.scaled)
 
     async def _with_source(
         self, source: Source, manifest: Written, body: dict[str, Any], live: Manifest | None
@@ -155,7 +267,7 @@ class Applier:
         revision = template_hash(rollout["spec"]["template"])
         body = replicasets.render(rollout, replicasets.Revision(revision, 1), 0)
         try:
-            await self._kube.create(kinds.REPLICA_SETS, body, dry_run=True)
+            await self._own.create(kinds.REPLICA_SETS, body, dry_run=True)
         except AlreadyExists:
             return
 
@@ -163,14 +275,19 @@ class Applier:
         self,
         source: Source,
         manifests: Sequence[Written],
-        rollouts: dict[str, Reading],
+        around: Around,
+        makers: Mapping[str, Written],
         changed: list[str],
+        waiting: list[str],
         now: datetime,
     ) -> str:
         """Apply in order; the first failure ends it and is returned in words."""
         for manifest in manifests:
             try:
-                await self._apply_one(source, manifest, _users(manifest, rollouts), now)
+                if unmade := await self._unmade(manifest, makers):
+                    waiting.append(f"{manifest} waits for {unmade}")
+                    continue
+                await self._apply_one(source, manifest, around, now)
             except Stalled as refused:
                 return str(manifest.problem("", str(refused)))
             changed.append(str(manifest))
@@ -178,25 +295,46 @@ class Applier:
                 self._discovery.forget(_served_version(manifest))
         return ""
 
-    async def _apply_one(
-        self, source: Source, manifest: Written, users: dict[str, Reading], now: Any
-    ) -> None:
+    async def _unmade(self, manifest: Written, makers: Mapping[str, Written]) -> str:
+        """What makes a Secret that its pods need and has not made it yet; empty where all are made."""
+        for maker in sealed.needed(manifest, makers):
+            resource = await self._discovery.resource(maker.api_version, maker.kind)
+            live = await self._kube.find(resource, maker.namespace or None, maker.name)
+            if why := sealed.unready(live):
+                return f"{maker}: {why}"
+        return ""
+
+    async def _apply_one(self, source: Source, manifest: Written, around: Around, now: datetime) -> None:
         resource = await self._discovery.resource(manifest.api_version, manifest.kind)
+        users = sorted(_users(manifest, around.rollouts))
         async with AsyncExitStack() as turns:
-            for name in sorted(users):
+            for name in users:
                 await turns.enter_async_context(self._exclusive(source.namespace, name))
             # In this order: a Rollout of another operator's shard may take its turn between the two reads;
             # what it writes then changes `live`, so that the apply fails.
-            live = await self._kube.find(resource, manifest.namespace or None, manifest.name)
-            fresh = users and await self._rollouts(source.namespace, now)
-            body = await self._body(
-                source, manifest, live, {name: fresh[name] for name in users if name in fresh}
-            )
+            live: Manifest | None = await self._kube.find(resource, manifest.namespace or None, manifest.name)
+            if users:
+                fresh = await self._rollouts(source.namespace, now)
+                around = Around({name: fresh[name] for name in users if name in fresh}, around.scaled)
             try:
+                live = await self._taken_back(source, resource, live)
+                body = await self._body(source, manifest, live, around)
                 await self._kube.apply(resource, body, manager=MANAGER)
             except Conflict as raced:
                 raise Retry(f"{manifest} changed while it was applied: {raced}") from raced
-        log.info("%s/%s: applied %s at %s", source.namespace, source.name, manifest, source.revision.short)
+        log.info("%s: applied %s at %s", source, manifest, source.revision.short)
+
+    async def _taken_back(self, source: Source, resource: Resource, live: Manifest | None) -> Manifest | None:
+        """The object with what people added to it claimed for Git, so that an apply removes it."""
+        if live is None or not source.takes_back or not ownership.added(live):
+            return live
+        metadata = live["metadata"]
+        operations = (
+            {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+            {"op": "replace", "path": "/metadata/managedFields", "value": ownership.taken_over(live)},
+        )
+        namespace, name = metadata.get("namespace"), metadata["name"]
+        return await self._kube.json_patch(resource, namespace, name, operations, manager=MANAGER)
 
 
 def _users(manifest: Written, rollouts: dict[str, Reading]) -> dict[str, Reading]:
@@ -215,6 +353,8 @@ def _invalid(manifest: Written) -> tuple[FileProblem, ...]:
         "ClusterAnalysisTemplate": parse_cluster_analysis_template,
         "GitSource": parse_git_source,
     }
+    if mistake := desired.unknown_mode(manifest):
+        return (manifest.problem(f"metadata.annotations[{desired.APPLY}]", mistake),)
     if manifest.group not in (GROUP, ARGO_GROUP) or manifest.kind not in parsers:
         return ()
     try:

@@ -100,14 +100,3 @@ def _route(composed: dict[str, Any], live: Manifest | None, reading: Reading) ->
                 reading.status.canary.desired_weight,
             )
     return composed
-
-
-def same(one: Manifest, other: Manifest) -> bool:
-    """Whether two answers of the API server are the same object but for its bookkeeping."""
-    return _plain(one) == _plain(other)
-
-
-def _plain(manifest: Manifest) -> Mapping[str, Any]:
-    left_out = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")
-    metadata = {key: value for key, value in manifest["metadata"].items() if key not in left_out}
-    return {**{key: value for key, value in manifest.items() if key != "status"}, "metadata": metadata}

@@ -1,7 +1,7 @@
 """What a turn of a GitSource came to, and the status that says so. Pure."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from rollout.api.base import Manifest
@@ -11,8 +11,15 @@ from rollout.git.revision import Revision
 
 REQUESTED_AT = ("progressive.delivery/requestedAt", "reconcile.fluxcd.io/requestedAt")
 """Ours, and the one that people know from Flux."""
+ALWAYS = frozenset({"Ready", "FetchFailed", "Stalled"})
 HISTORY_LIMIT = 10
 MESSAGE_LIMIT = 1024
+
+
+Fact = tuple[str, bool, str, str]
+"""A condition: type, whether it holds, reason (empty: it is removed) and message."""
+UNFINISHED = frozenset({"AppliedPartially", "SecretsNotReady"})
+"""Reasons of Ready while the cluster is between two revisions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,10 @@ class Outcome:
     """What is this source's now; None: as before."""
     notices: tuple[tuple[str, str], ...] = ()
     """Events beside the one of the outcome: reason and message."""
+    facts: tuple[Fact, ...] = ()
+    """Conditions beside those that are always there."""
+    again: timedelta | None = None
+    """When to look again, if not at the next poll."""
 
     @classmethod
     def failed_fetch(cls, reason: str, message: str, *, stalls: bool) -> Self:
@@ -48,6 +59,11 @@ class Outcome:
         return cls("AppliedPartially", message, revision, read=True)
 
     @classmethod
+    def waiting(cls, message: str, revision: Revision) -> Self:
+        """The rest of it is applied once Secrets are made of what was applied."""
+        return cls("SecretsNotReady", message, revision, read=True, again=timedelta(seconds=2))
+
+    @classmethod
     def unchanged(cls, revision: Revision) -> Self:
         """Nothing new."""
         return cls("Applied", "", revision, ready=True)
@@ -58,11 +74,19 @@ class Outcome:
         what = f"changed {', '.join(changed)}" if changed else "nothing had to change"
         return cls("Applied", f"{revision.short}: {what}", revision, ready=True, read=True)
 
+    def telling(self, *notices: tuple[str, str]) -> Self:
+        """The same, with further Events."""
+        return replace(self, notices=(*self.notices, *notices))
+
+    def stating(self, *facts: Fact) -> Self:
+        """The same, with further conditions."""
+        return replace(self, facts=(*self.facts, *facts))
+
     def with_inventory(self, entries: tuple[InventoryEntry, ...], *notices: tuple[str, str]) -> Self:
         """The same, with what is this source's now, and what there is to say of what left Git."""
         said = "; ".join(f"{reason}: {message}" for reason, message in notices)
         message = f"{self.message}; {said}" if self.message and said else self.message or said
-        return replace(self, inventory=entries, notices=notices, message=message)
+        return replace(self, inventory=entries, notices=(*self.notices, *notices), message=message)
 
     @property
     def warning(self) -> bool:
@@ -98,6 +122,7 @@ def after(status: GitSourceStatus, outcome: Outcome, live: Manifest, now: dateti
             ),
             ("FetchFailed", outcome.fetch_failed, *_said(outcome, said=outcome.fetch_failed, calm="Fetched")),
             ("Stalled", outcome.stalled, *_said(outcome, said=outcome.stalled, calm="Progressing")),
+            *_facts(status, outcome),
         )
     )
     moved = status.model_copy(
@@ -114,6 +139,17 @@ def after(status: GitSourceStatus, outcome: Outcome, live: Manifest, now: dateti
         }
     )
     return status if moved == status else moved
+
+
+def _facts(status: GitSourceStatus, outcome: Outcome) -> tuple[Fact, ...]:
+    """Conditions that are there for some sources only; one that nobody speaks of stays as it was."""
+    news = {each[0]: each for each in outcome.facts}
+    held = tuple(
+        (each.type, each.status == "True", each.reason, each.message)
+        for each in status.conditions
+        if each.type not in ALWAYS and each.type not in news
+    )
+    return (*held, *(each for each in news.values() if each[2]))
 
 
 def _said(outcome: Outcome, *, said: bool, calm: str) -> tuple[str, str]:

@@ -37,10 +37,11 @@ class Pruned:
 
 
 class Pruner:
-    """Deletes objects of a source."""
+    """Deletes objects of a source; `kube` deletes, `own` looks at who needs them."""
 
-    def __init__(self, kube: Kube, discovery: Discovery) -> None:
+    def __init__(self, kube: Kube, own: Kube, discovery: Discovery) -> None:
         self._kube = kube
+        self._own = own
         self._discovery = discovery
 
     async def prune(
@@ -65,7 +66,7 @@ class Pruner:
 
     async def _needed(self, namespace: str) -> frozenset[tuple[str, str]]:
         """What pods can't start without, of every ReplicaSet that wants some."""
-        listing = await self._kube.list(kinds.REPLICA_SETS, namespace)
+        listing = await self._own.list(kinds.REPLICA_SETS, namespace)
         templates = [each["spec"]["template"] for each in listing.items if each["spec"].get("replicas")]
         return frozenset().union(*(inventory.needs(template) for template in templates))
 

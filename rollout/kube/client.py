@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 from kubernetes.aio.client import Configuration
 
 from rollout.api.base import Manifest
+from rollout.kube.acting import As
 from rollout.kube.errors import Asked, NotFound, Unavailable, refusal
 from rollout.kube.events import event
 from rollout.kube.kinds import EVENTS, Resource
@@ -73,6 +74,12 @@ class Kube:
         kube = cls.__new__(cls)
         kube._transport = wire
         return kube
+
+    def acting_as(self, user: str) -> Self:
+        """The same API server as another user sees it, by impersonation; raises `NotActing` with each call
+        that this is not allowed for.
+        """
+        return self.over(As(self._transport, user))
 
     async def __aenter__(self) -> Self:
         return self

@@ -46,6 +46,8 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     content_type: str = JSON
+    as_user: str = ""
+    """Whom to act as; empty: ourselves."""
 
     @property
     def writes(self) -> bool:
@@ -157,7 +159,11 @@ class Transport:
         method, url, headers, body, _ = await self._api.param_serialize(
             request.method,
             request.target,
-            header_params={"Accept": JSON, "Content-Type": request.content_type},
+            header_params={
+                "Accept": JSON,
+                "Content-Type": request.content_type,
+                **({"Impersonate-User": request.as_user} if request.as_user else {}),
+            },
             body=request.body,
             auth_settings=_AUTH,
         )

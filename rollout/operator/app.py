@@ -18,18 +18,19 @@ from rollout.git.environment import GitPolicy
 from rollout.git.mirror import Mirrors
 from rollout.git.repository import check_git
 from rollout.gitops import GitOps
+from rollout.gitops.clusters import Clusters, Rules
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.discovery import Discovery
 from rollout.kube.errors import NotServed
 from rollout.kube.kinds import Resource
-from rollout.kube.login import login
+from rollout.kube.login import login, own_namespace
 from rollout.kube.reflector import Change, Reflector
 from rollout.measure import Measurer
 from rollout.observe import Observer
 from rollout.observe.caches import Caches
 from rollout.operator import waking
-from rollout.operator.candidate import Candidate, identity
+from rollout.operator.candidate import OUTSIDE, Candidate, identity
 from rollout.operator.leadership import Told
 from rollout.operator.queue import Key, Queue
 from rollout.operator.sources import Sources
@@ -154,7 +155,7 @@ class Operator:
         self._gitops = GitOps(
             kube,
             mirrors,
-            lambda *name: self._queue.exclusive(Key(waking.ROLLOUT, *name)),
+            self._clusters(stack),
             metrics,
             _clock,
             _git_policy(settings),
@@ -167,6 +168,7 @@ class Operator:
             self._gitops.notebook,
             self._is_ours,
             observer.hear,
+            self._gitops.keeper.suspect,
         )
         self._own = (
             Reflector(
@@ -190,6 +192,23 @@ class Operator:
         self._tasks: list[asyncio.Task[None]] = []
         self._leading: asyncio.Task[None] | None = None
         self._synced = False
+
+    def _clusters(self, stack: AsyncExitStack) -> Clusters:
+        settings = self._settings
+        rules = Rules(
+            settings.default_service_account,
+            settings.lease_namespace or own_namespace(settings.kubeconfig) or OUTSIDE,
+            local_hosts=_git_policy(settings).local_hosts,
+        )
+        clusters = Clusters(
+            self._kube,
+            lambda *name: self._queue.exclusive(Key(waking.ROLLOUT, *name)),
+            rules,
+            guard,
+            self._metrics.request,
+        )
+        stack.push_async_callback(clusters.close)
+        return clusters
 
     async def start(self) -> None:
         """Wait for the CRDs, fill the caches, then follow what wakes the queue."""

@@ -1,6 +1,6 @@
 """What wakes whom: changes of the caches become keys in the queue, nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ _SET_OUTSIDE = ("abort", "promoteFull", "controllerPause", "pauseConditions")
 """Of the status: what Argo's tools write there (D7)."""
 
 IsOurs = Callable[[Key], bool]
+Suspect = Callable[[str, str, str], Iterable[tuple[str, str]]]
+"""Told of an object (namespace, kind, name) that has changed; the GitSources that look at it for that."""
 Hear = Callable[[Manifest], None]
 
 
@@ -49,7 +51,16 @@ def version(manifest: Manifest) -> str:
 class Waker:
     """Puts keys into the queue; `hear` is told of the Rollouts that are not ours."""
 
-    def __init__(self, queue: Queue, memory: Memory, notebook: Notebook, is_ours: IsOurs, hear: Hear) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        memory: Memory,
+        notebook: Notebook,
+        is_ours: IsOurs,
+        hear: Hear,
+        suspect: Suspect = lambda _namespace, _kind, _name: (),
+    ) -> None:
+        self._suspect = suspect
         self._queue = queue
         self._is_ours = is_ours
         self._hear = hear
@@ -66,6 +77,7 @@ class Waker:
             self._users(change.namespace, "Service", told.service if told else "")
         elif kind != "AnalysisRun":
             self._users(change.namespace, kind, change.name)
+            self._guards(change)
 
     def rollout_there(self, rollout: Manifest) -> None:
         """A Rollout as the server has it, seen before what changed of it is told."""
@@ -81,7 +93,9 @@ class Waker:
         if change.after is not None:
             if not _is_echo(change.before, change.after):
                 self._queue.wake(key)
+                self._guards(change)
             return
+        self._guards(change)
         self._notebook.forget(change.namespace, change.name)
         if self._is_ours(key):
             self._queue.wake(key)
@@ -92,6 +106,11 @@ class Waker:
     def source_changed(self, change: Change[str]) -> None:
         """A GitSource was added, changed or deleted."""
         self._queue.wake(Key(GIT_SOURCE, change.namespace, change.name))
+
+    def _guards(self, change: Change[Any]) -> None:
+        """Whoever applied an object looks whether it still is what Git says."""
+        for source in self._suspect(change.namespace, change.resource.kind, change.name):
+            self._queue.wake(Key(GIT_SOURCE, *source))
 
     def _rollout(self, namespace: str, name: str) -> None:
         self._queue.wake(Key(ROLLOUT, namespace, name))

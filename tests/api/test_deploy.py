@@ -16,7 +16,7 @@ WATCHED = [
     each
     for each in vars(kinds).values()
     if isinstance(each, Resource)
-    and each.plural not in {"secrets", "events", "leases", "namespaces", "customresourcedefinitions"}
+    and each.plural not in {"secrets", "serviceaccounts", "events", "leases", "namespaces", "customresourcedefinitions"}
 ]
 
 
@@ -88,7 +88,7 @@ def test_the_operator_runs_without_any_privilege() -> None:
 def test_the_operator_is_probed_where_it_answers() -> None:
     (container,) = operator()["containers"]
     port = {each["name"]: each["containerPort"] for each in container["ports"]}
-    assert port == {"metrics": 8080}
+    assert port == {"metrics": 8080, "webhooks": 8081}
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
     assert set(container["resources"]) == {"requests", "limits"}

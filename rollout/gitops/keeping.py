@@ -1,0 +1,275 @@
+"""What Git applied stays as Git says: what somebody changed is found, and changed back or told.
+
+Kinds that the operator follows anyway are looked at when they change, all others once an interval. The
+measure is the revision that was applied last, whatever became of a newer one, and Git need not be reachable.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from rollout.api.errors import Retry, Stalled
+from rollout.api.gitsource import DriftPolicy, GitSource, GitSourceStatus, InventoryEntry
+from rollout.git.manifests import Manifest as Written
+from rollout.git.manifests import Parser, apply_order
+from rollout.git.mirror import Mirror
+from rollout.git.revision import Revision
+from rollout.gitops import policy
+from rollout.gitops.applying import Applier, Difference, Source
+from rollout.gitops.conditions import Fact
+
+log = logging.getLogger(__name__)
+
+FOLLOWED = frozenset({"Rollout", "Service", "HTTPRoute", "AnalysisTemplate"})
+"""Kinds that are looked at as soon as they change."""
+PATIENCE = 3
+"""Corrections of one object, one after another, before somebody else is suspected of insisting."""
+CALM = timedelta(minutes=10)
+LONGEST = timedelta(minutes=5)
+
+Name = tuple[str, str]
+"""(namespace, name) of a GitSource."""
+Thing = tuple[str, str]
+"""(kind, name)."""
+Told = tuple[str, str]
+"""An Event's reason and message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A revision as it was applied."""
+
+    source: Source
+    manifests: tuple[Written, ...]
+    generation: int
+
+
+@dataclass(slots=True)
+class _Pace:
+    count: int = 0
+    last: datetime | None = None
+
+    def waits_until(self, now: datetime) -> datetime | None:
+        """When it may be corrected again; None: now."""
+        if self.last is None or now - self.last > CALM:
+            self.count = 0
+        if self.last is None or self.count < PATIENCE:
+            return None
+        again = self.last + min(timedelta(seconds=2 ** (self.count - PATIENCE + 1)), LONGEST)
+        return again if again > now else None
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What is known of one GitSource."""
+
+    things: frozenset[Thing] = frozenset()
+    suspects: set[Thing] = field(default_factory=set)
+    standing: Standing | None = None
+    compared_at: datetime | None = None
+    told: frozenset[str] = frozenset()
+    paces: dict[Thing, _Pace] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What came of looking."""
+
+    told: Sequence[Told] = ()
+    facts: tuple[Fact, ...] = ()
+
+
+class Keeper:
+    """Keeps what GitSources applied."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._kept: dict[Name, _Kept] = {}
+
+    def suspect(self, namespace: str, kind: str, name: str) -> list[Name]:
+        """An object has changed; the GitSources that have to look at it."""
+        found = []
+        for source, kept in self._kept.items():
+            if source[0] == namespace and (kind, name) in kept.things:
+                kept.suspects.add((kind, name))
+                found.append(source)
+        return found
+
+    def knows(self, source: Name, inventory: Iterable[InventoryEntry], *, followed: bool) -> None:
+        """What is a source's; `followed`: whether its cluster is ours to watch."""
+        things = frozenset(
+            (each.kind, each.name)
+            for each in inventory
+            if followed and each.kind in FOLLOWED and not each.stale
+        )
+        self._kept.setdefault(source, _Kept()).things = things
+
+    def applied(self, name: Name, standing: Standing, now: datetime) -> None:
+        """A revision was applied as a whole."""
+        kept = self._kept.setdefault(name, _Kept())
+        kept.standing, kept.compared_at = standing, now
+        kept.suspects.clear()
+
+    def forget(self, name: Name) -> None:
+        """A GitSource is gone."""
+        self._kept.pop(name, None)
+
+    def due(self, source: GitSource, now: datetime) -> datetime:
+        """When all of it has to be compared again; not after what may not be corrected yet."""
+        kept = self._kept.setdefault(_name(source), _Kept())
+        whole = (kept.compared_at or now) + source.spec.drift_interval
+        held = (kept.paces[each].waits_until(now) for each in kept.suspects if each in kept.paces)
+        return min([whole, *(each for each in held if each)])
+
+    async def keep(
+        self,
+        source: GitSource,
+        status: GitSourceStatus,
+        applier: Callable[[GitSource], Awaitable[Applier]],
+        mirror: Mirror,
+        now: datetime,
+    ) -> Kept:
+        """Look at what is suspected, or at all when that is due; what there is to tell of it.
+
+        Raises:
+            Retry: the API server can't be reached, or somebody wrote at the same time.
+        """
+        kept = self._kept.setdefault(_name(source), _Kept())
+        if source.spec.drift_policy is DriftPolicy.OFF:
+            kept.suspects.clear()
+            return Kept(facts=(_drifted(()),))
+        whole = kept.compared_at is None or now - kept.compared_at >= source.spec.drift_interval
+        if not (whole or kept.suspects):
+            return Kept()
+        try:
+            by = await applier(source)
+            standing = await self._standing(kept, source, status, by, mirror)
+            if standing is None:
+                return Kept()
+            asked = standing.manifests if whole else _among(standing.manifests, kept.suspects)
+            found = await by.drift(standing.source, asked, now)
+        except Stalled as refused:
+            kept.compared_at = now
+            return Kept(self._told_once(kept, {str(refused)}, "DriftUnknown"))
+        if whole:
+            kept.compared_at = now
+        if source.spec.drift_policy is DriftPolicy.DETECT:
+            return self._detected(kept, found, whole=whole)
+        kept.told = frozenset()
+        told = await self._corrected(kept, standing, by, asked, found, now)
+        return Kept(told, (_drifted(()),))
+
+    def _detected(self, kept: _Kept, found: Sequence[Difference], *, whole: bool) -> Kept:
+        """What is told of objects that stay as they are; what was seen of some says nothing of the others."""
+        if not whole and not found:
+            kept.compared_at = None  # it may have been put right
+        kept.suspects.clear()
+        messages = {str(each) for each in found}
+        told = self._told_once(kept, messages if whole else messages | kept.told, "DriftDetected")
+        return Kept(told, (_drifted(sorted(kept.told)),))
+
+    async def _corrected(
+        self,
+        kept: _Kept,
+        standing: Standing,
+        applier: Applier,
+        asked: Sequence[Written],
+        found: Sequence[Difference],
+        now: datetime,
+    ) -> list[Told]:
+        told: list[Told] = []
+        kept.suspects -= {_thing(each) for each in asked} - {_thing(each.manifest) for each in found}
+        for each in found:
+            thing = _thing(each.manifest)
+            pace = kept.paces.setdefault(thing, _Pace())
+            if pace.waits_until(now):
+                kept.suspects.add(thing)
+                continue
+            try:
+                await applier.correct(standing.source, each, now)
+            except Retry:
+                kept.suspects.add(thing)
+                raise
+            except Stalled as refused:
+                told += self._told_once(kept, {f"{each}; {refused}"}, "DriftNotCorrected")
+                continue
+            pace.count, pace.last = pace.count + 1, now
+            kept.suspects.discard(thing)
+            told.append(("DriftCorrected", f"{each}; put back to {standing.source.revision.short}"))
+        return told
+
+    def _told_once(self, kept: _Kept, messages: set[str], reason: str) -> list[Told]:
+        news = sorted(messages - kept.told)
+        kept.told = frozenset(messages)
+        return [(reason, each) for each in news]
+
+    async def _standing(
+        self, kept: _Kept, source: GitSource, status: GitSourceStatus, by: Applier, mirror: Mirror
+    ) -> Standing | None:
+        """The revision that was applied last; read again from the mirror after a restart."""
+        generation = source.metadata.generation
+        if status.observed_generation != generation or not status.last_applied_revision:
+            return None
+        held = kept.standing
+        if held and (str(held.source.revision), held.generation) == (
+            status.last_applied_revision,
+            generation,
+        ):
+            return held
+        try:
+            kept.standing = await self._read(source, status.last_applied_revision, by, mirror)
+        except (Retry, Stalled) as unread:
+            log.info("%s: the revision that stands can't be read again: %s", "/".join(_name(source)), unread)
+            return None
+        return kept.standing
+
+    async def _read(self, source: GitSource, told: str, by: Applier, mirror: Mirror) -> Standing:
+        revision = Revision.told(told)
+        if not await mirror.holds(revision):
+            raise Retry(f"{revision.short} is not in the mirror yet")
+        blobs = await mirror.read(revision, source.spec.path)
+        parsed = await asyncio.to_thread(
+            Parser().parse, blobs, source.metadata.namespace, policy.CLUSTER_SCOPED
+        )
+        at_home = source.metadata.namespace == self._home
+        manifests = await by.allowed(apply_order(parsed), self._home, at_home=at_home)
+        return standing(source, mirror, revision, {blob.path: blob.oid for blob in blobs}, manifests)
+
+
+def standing(
+    source: GitSource,
+    mirror: Mirror,
+    revision: Revision,
+    blobs: dict[str, str],
+    manifests: tuple[Written, ...],
+) -> Standing:
+    """A revision of a GitSource, as it is applied."""
+    spec, metadata = source.spec, source.metadata
+    place = Source(
+        metadata.namespace,
+        metadata.name,
+        mirror,
+        revision,
+        blobs,
+        spec.ignore,
+        takes_back=spec.drift_policy is DriftPolicy.CORRECT,
+    )
+    return Standing(place, manifests, metadata.generation)
+
+
+def _drifted(messages: Sequence[str]) -> Fact:
+    return ("Drifted", bool(messages), "DriftDetected" if messages else "", "; ".join(messages))
+
+
+def _among(manifests: Sequence[Written], things: set[Thing]) -> tuple[Written, ...]:
+    return tuple(each for each in manifests if _thing(each) in things)
+
+
+def _thing(manifest: Written) -> Thing:
+    return manifest.kind, manifest.name
+
+
+def _name(source: GitSource) -> Name:
+    return source.metadata.namespace, source.metadata.name
