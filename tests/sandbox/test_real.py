@@ -9,6 +9,7 @@ import sys
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,20 @@ import pytest
 import pytest_asyncio
 from sandbox_world import HTTP_ROUTES, eventually, pods_of, replica_set, route, service
 
+import analysis as judged
+from analysis.reading import Context, Reading
+from analysis.sources import Arms, take
+from analysis.sources.prometheus import PrometheusSource
+from rollout.api.analysis import Compare, Metric, MetricPreset
+from rollout.api.analysisrun import AnalysisRunSpec
+from rollout.api.selectors import filled
+from rollout.measure.policy import policy_of
+from rollout.routers.planes import read_plane
 from rollout.sandbox.apiserver.local import JSON_PATCH
 from rollout.sandbox.apiserver.resource import PODS, REPLICA_SETS, SERVICES
 from rollout.sandbox.cluster import Sandbox
 from rollout.sandbox.shop.load import Load
+from rollout.workloads import presets
 
 pytestmark = pytest.mark.real
 
@@ -109,6 +120,67 @@ async def test_prometheus_counts_every_request_of_each_pod_and_of_the_proxy(sand
         'traefik_service_requests_total{service=~"httproute-default-shop-.+-svc-default-canary-[0-9]+@.+"}'
     )
     assert query(sandbox, service_of)
+
+
+async def test_the_preset_of_the_proxy_counts_what_users_saw_of_each_version(sandbox: Sandbox) -> None:
+    """Errors and latency by Traefik's own series; that it is Traefik is told by the route."""
+    await deploy(sandbox, 80, 20)
+    live = await sandbox.client.get(HTTP_ROUTES, "default", "shop")
+    plane = read_plane([(live, None)], "stable", "canary")
+    assert plane.controllers == ("traefik.io/gateway-controller",)
+    source = PrometheusSource(sandbox.prometheus_url)
+    async with load(sandbox) as running:
+        await requests(running, 50)
+    await scraped_since(sandbox, datetime.now(UTC))
+    began = datetime.now(UTC)
+    async with load(sandbox) as running:
+        await requests(running, 600)
+        done = await running.stop()
+    for asked in (
+        {"preset": MetricPreset.ERRORS},
+        {"preset": MetricPreset.LATENCY, "slo": (timedelta(milliseconds=300),)},
+    ):
+        metric = Metric(name="asked", compare=presets.resolved(Compare(**asked), plane, "here"))
+        by_service = {
+            "stable": filled_arm(metric.compare.arms.stable),
+            "canary": filled_arm(metric.compare.arms.canary),
+        }
+        kind = policy_of(AnalysisRunSpec(metrics=(metric,))).metric("asked")
+        arms = Arms(by_service["canary"], by_service["stable"])
+        seen: list[Reading] = []
+
+        async def all_counted(
+            kind: judged.Metric = kind, arms: Arms = arms, seen: list[Reading] = seen
+        ) -> bool:
+            context = Context(began=began, interval=timedelta(seconds=1))
+            seen.append(await take(source, kind, arms, began, datetime.now(UTC), context))
+            counts = seen[-1].counts
+            return bool(counts) and (
+                (counts[0].stable.total, counts[0].canary.total)
+                == (done.requests("v1"), done.requests("v2-errors-6pct"))
+            )
+
+        await eventually(all_counted, 60)
+        if asked["preset"] is MetricPreset.ERRORS:
+            assert seen[-1].counts[0].canary.bad == done.failed("v2-errors-6pct") > 0
+            assert seen[-1].counts[0].stable.bad == done.failed("v1")
+    source.close()
+
+
+async def scraped_since(sandbox: Sandbox, moment: datetime) -> None:
+    """Wait until what the proxy counted by then is known, of both versions."""
+
+    async def known() -> bool:
+        text = f"timestamp(traefik_service_requests_total) > {moment.timestamp()}"
+        found = await asyncio.to_thread(query, sandbox, text)
+        return len({series["metric"]["service"] for series in found}) == 2
+
+    await eventually(known, 60)
+
+
+def filled_arm(text: str | None) -> str:
+    values = {"namespace": "default", "stable.service": "stable", "canary.service": "canary"}
+    return filled(text or "", values)
 
 
 def read(url: str) -> list[str]:
