@@ -239,3 +239,77 @@ def test_a_finding_is_at_the_line_of_its_field_where_that_is_known() -> None:
 def test_other_kinds_are_nobodys_business() -> None:
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "b"}}
     assert findings(shop() | {"config": config}) == []
+
+
+def golden(*metrics: Body) -> Body:
+    return changed(manifests.template(), "spec", {"metrics": [*metrics]})
+
+
+def served_by(controller: str) -> dict[str, Body]:
+    """A Gateway and its class, and our route on it."""
+    api = "gateway.networking.k8s.io/v1"
+    return {
+        "route": changed(route(), "spec.parentRefs", [{"name": "main", "namespace": "edge"}]),
+        "gateway": {
+            "apiVersion": api,
+            "kind": "Gateway",
+            "metadata": {"name": "main", "namespace": "edge"},
+            "spec": {"gatewayClassName": "edge"},
+        },
+        "class": {
+            "apiVersion": api,
+            "kind": "GatewayClass",
+            "metadata": {"name": "edge"},
+            "spec": {"controllerName": controller},
+        },
+    }
+
+
+ERRORS = {"name": "errors", "compare": {"preset": "errors"}}
+TEMPLATE = f"rollout.yaml {CANARY}.analysis.templates[0]"
+
+
+def test_what_a_preset_comes_to_is_shown_with_all_that_is_known_beforehand() -> None:
+    bodies = shop() | served_by("traefik.io/gateway-controller") | {"template": golden(ERRORS)}
+    assert said(bodies, Severity.ERROR) == {}
+    matchers = 'service=~"httproute-shop-.+-svc-shop-shop-{}-[0-9]+@kubernetesgateway"'
+    assert said(bodies, Severity.NOTE) == {
+        TEMPLATE: "metric 'errors' (traefik): bad traefik_service_requests_total{code=~\"5..\"}, "
+        "total traefik_service_requests_total; "
+        f"stable {{{matchers.format('stable')}}}, canary {{{matchers.format('canary')}}}"
+    }
+
+
+def test_hashes_that_only_a_run_knows_are_left_open() -> None:
+    own = {"name": "slow", "compare": {"preset": "latency", "slo": ["250ms"], "arms": {"preset": "pods"}}}
+    assert said(shop() | {"template": golden(own)}, Severity.NOTE) == {
+        TEMPLATE: "metric 'slow' (pods): buckets http_request_duration_seconds_bucket; "
+        'stable {namespace="shop",pod=~"shop-{{stable.hash}}-[a-z0-9]{5}"}, '
+        'canary {namespace="shop",pod=~"shop-{{canary.hash}}-[a-z0-9]{5}"}'
+    }
+
+
+def test_a_data_plane_that_no_manifest_names_is_a_doubt_as_the_cluster_may_know_it() -> None:
+    bodies = shop() | {"template": golden(ERRORS)}
+    assert said(bodies) == {}
+    assert said(bodies, Severity.WARNING) == {
+        TEMPLATE: "metric 'errors': no route says yet which data plane serves it"
+    }
+
+
+def test_a_preset_of_another_data_plane_is_refused() -> None:
+    asked = {"name": "errors", "compare": {"preset": "errors", "arms": {"preset": "traefik"}}}
+    bodies = shop() | served_by("istio.io/gateway-controller") | {"template": golden(asked)}
+    assert said(bodies) == {
+        TEMPLATE: "metric 'errors': the routes are served by istio.io/gateway-controller, "
+        "which does not write the series of traefik"
+    }
+
+
+def test_an_edge_that_a_source_does_not_have_by_default_is_a_doubt() -> None:
+    slow = {"name": "slow", "compare": {"preset": "latency", "slo": ["300ms"]}}
+    bodies = shop() | served_by("istio.io/gateway-controller") | {"template": golden(slow)}
+    assert said(bodies) == {}
+    assert said(bodies, Severity.WARNING) == {
+        TEMPLATE: "metric 'slow': 0.3 s is no edge of the histogram that istio has by default"
+    }
