@@ -19,6 +19,7 @@ import requests
 from prometheus_api_client import PrometheusConnect
 
 from analysis.evidence import Labels, Series, to_ms
+from analysis.sources.evaluating import Answer, parse_result
 from analysis.sources.taking import PartialAnswerError, QueryRefusedError, SourceDownError
 
 MEBIBYTE = 1024 * 1024
@@ -63,6 +64,10 @@ class PrometheusSource:
     async def instant(self, expression: str, at: datetime) -> tuple[tuple[Labels, float], ...]:
         """An instant vector."""
         return await self._asked(expression, at, parse_vector)
+
+    async def evaluate(self, expression: str, at: datetime) -> Answer:
+        """The result of an expression: a scalar, or one value for each series."""
+        return await self._asked(expression, at, parse_result)
 
     async def number(self, expression: str, at: datetime) -> float | None:
         """The one value of an expression, None for an empty answer; several series or NaN are refused."""

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from analysis.evidence import Labels, Series
 from analysis.sources import QueryRefusedError, Source
 from analysis.sources.batching import BatchingSource
+from analysis.sources.evaluating import Answer
 from analysis.sources.prometheus import PrometheusSource
 from rollout.settings import Settings
 
@@ -20,6 +21,10 @@ class NotAllowed:
         raise QueryRefusedError(self._refusal)
 
     async def instant(self, expression: str, at: datetime) -> tuple[tuple[Labels, float], ...]:
+        """Refuse."""
+        raise QueryRefusedError(self._refusal)
+
+    async def evaluate(self, expression: str, at: datetime) -> Answer:
         """Refuse."""
         raise QueryRefusedError(self._refusal)
 
