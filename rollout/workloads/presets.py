@@ -44,6 +44,8 @@ class Source:
     """Beginnings of the `controllerName` by which a route says that this is its data plane."""
     bound: bool = False
     """It sees only requests of routes that are its own."""
+    probed: bool = False
+    """It sees requests that no route split as well, such as the kubelet's probes."""
 
 
 def _pods(arm: str, _: tuple[Backend, ...]) -> str:
@@ -129,6 +131,7 @@ SOURCES: Mapping[ArmsPreset, Source] = {
         bad='response_total{classification="failure"}',
         latency=Latency("response_latency_ms_bucket", LatencyUnit.MILLISECONDS, _LINKERD_EDGES),
         controllers=("linkerd.io/",),
+        probed=True,
     ),
     ArmsPreset.NGINX_GATEWAY: Source(
         _nginx_gateway,
@@ -156,7 +159,11 @@ def resolved(compare: Compare, plane: Plane, path: str) -> Compare:
     if found:
         raise InvalidSpec(found)
     arms = compare.arms if given else Arms(preset=preset)
-    told = {"arms": Arms(stable=_matchers(arms, "stable", plane), canary=_matchers(arms, "canary", plane))}
+    told: dict[str, object] = {
+        "arms": Arms(stable=_matchers(arms, "stable", plane), canary=_matchers(arms, "canary", plane))
+    }
+    if compare.preset is not None and SOURCES[preset].probed:
+        told |= {"routed": False}
     return compare.model_copy(update=told | _measure(compare, SOURCES[preset]))
 
 

@@ -66,6 +66,12 @@ def test_the_applications_own_series_by_a_label_of_the_pods() -> None:
     assert metric.compare.arms.stable == 'rollouts_pod_template_hash="6c9f7d"'
 
 
+@pytest.mark.parametrize("case", EACH)
+def test_only_what_counts_nothing_but_split_requests_may_tell_the_real_share(case: Body) -> None:
+    asked = {"preset": "errors", "arms": {"preset": case["preset"]}}
+    assert resolved(asked, plane(route())).compare.routed is (case["preset"] != "linkerd")
+
+
 def test_series_of_ones_own_need_no_data_plane() -> None:
     metric = resolved({"proportion": {"bad": "a", "total": "b"}}, UNKNOWN_PLANE)
     assert metric.compare.arms.canary == 'namespace="shop",pod=~"checkout-7d4b9c-[a-z0-9]{5}"'
