@@ -1,6 +1,7 @@
 """How one operator runs: its environment and its flags, read once into one value."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
@@ -54,6 +55,8 @@ class Settings:
     """Where mirrors are kept; empty for a temporary directory."""
     git_schemes: tuple[str, ...] = ("https", "ssh")
     """URL schemes that a GitSource may use."""
+    webhooks: str = ""
+    """Where webhooks of Git servers are received, such as 0.0.0.0:8081; empty: nowhere."""
     git_polls_at_once: int = 8
     """Repositories fetched at the same time."""
     default_service_account: str = ""
@@ -111,6 +114,9 @@ def read(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings
     _check("log_format", settings.log_format, ("auto", "json", "plain"))
     _check("log_level", settings.log_level, ("debug", "info", "warning", "error"))
     _check_lease(settings)
+    if settings.webhooks and not re.fullmatch(r"[^ ]*:\d{1,5}", settings.webhooks):
+        message = f"{PREFIX}WEBHOOKS={settings.webhooks!r}: write a host and a port, such as 0.0.0.0:8081"
+        raise Stalled("InvalidSettings", message)
     return settings
 
 

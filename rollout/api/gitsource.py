@@ -152,6 +152,13 @@ class Provider(Model):
     """The Secret with token, or username and password; and ca.crt for a server of your own."""
 
 
+class Webhook(Model):
+    """Who may say that something was pushed."""
+
+    secret_ref: SecretRef
+    """The Secret whose `token` the sender signs with."""
+
+
 class WriteBack(Model):
     """What goes back to Git."""
 
@@ -227,6 +234,8 @@ class GitSourceSpec(Model):
     """Whether a branch that was reset or force-pushed is followed."""
     suspend: bool = False
     """Whether nothing is read and nothing applied until this is false again."""
+    webhook: Webhook | None = None
+    """Webhooks at /hooks/NAMESPACE/NAME, which make it look at once. Default: none is heard."""
     write_back: WriteBack = WriteBack()
     """What goes back to Git. Default: notes."""
 

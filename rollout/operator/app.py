@@ -33,6 +33,7 @@ from rollout.operator import waking
 from rollout.operator.candidate import OUTSIDE, Candidate, identity
 from rollout.operator.leadership import Told
 from rollout.operator.queue import Key, Queue
+from rollout.operator.receiving import Receiver, receiving
 from rollout.operator.sources import Sources
 from rollout.operator.tenure import guard
 from rollout.reconcile import Reconciler
@@ -116,6 +117,10 @@ async def operating(settings: Settings) -> AsyncIterator["Operator"]:
         )
         log.info("serving /metrics, /healthz and /readyz on port %d", port)
         await operator.start()
+        if settings.webhooks:
+            place = receiving(operator.receiver, settings.webhooks)
+            operator.webhook_port = await stack.enter_async_context(place)
+            log.info("receiving webhooks on port %d", operator.webhook_port)
         try:
             yield operator
         finally:
@@ -141,6 +146,8 @@ class Operator:
             metrics.leading(shard, ours=False)
         self._candidate = Candidate(for_leases, settings, me, Told(self._gained, self._leaving, self._lost))
         self._queue = Queue(self._turn, settings.turns_at_once, _clock, self._lagged, self._is_ours)
+        self.receiver = Receiver(for_leases, self._is_ours, self._queue.wake)
+        self.webhook_port = 0
         self._caches = Caches(kube, settings.watched, self._changed)
         self._sources = Sources(settings)
         stack.callback(self._sources.close)

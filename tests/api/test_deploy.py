@@ -16,7 +16,8 @@ WATCHED = [
     each
     for each in vars(kinds).values()
     if isinstance(each, Resource)
-    and each.plural not in {"secrets", "serviceaccounts", "events", "leases", "namespaces", "customresourcedefinitions"}
+    and each.plural
+    not in {"secrets", "serviceaccounts", "events", "leases", "namespaces", "customresourcedefinitions"}
 ]
 
 
@@ -136,7 +137,9 @@ def test_two_replicas_share_a_node_only_where_there_is_no_other() -> None:
     )
 
 
-@pytest.mark.parametrize("file", ["poddisruptionbudget.yaml", "networkpolicy.yaml", "service.yaml"])
+@pytest.mark.parametrize(
+    "file", ["poddisruptionbudget.yaml", "networkpolicy.yaml", "service.yaml", "webhooks.yaml"]
+)
 def test_what_selects_the_operators_pods_selects_them(file: str) -> None:
     (deployment,) = objects(BASE / "deployment.yaml")
     (body,) = objects(BASE / file)
@@ -152,12 +155,12 @@ def test_a_drain_takes_one_replica_at_a_time() -> None:
     assert budget["spec"]["maxUnavailable"] == 1
 
 
-def test_in_come_scrapes_alone_and_out_goes_what_the_operator_asks() -> None:
+def test_in_come_scrapes_and_webhooks_alone_and_out_goes_what_the_operator_asks() -> None:
     (policy,) = objects(BASE / "networkpolicy.yaml")
     spec = policy["spec"]
     assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
-    (scrapes,) = spec["ingress"]
-    assert [port["port"] for port in scrapes["ports"]] == ["metrics"]
+    (inward,) = spec["ingress"]
+    assert [port["port"] for port in inward["ports"]] == ["metrics", "webhooks"]
     out = {port["port"] for rule in spec["egress"] for port in rule["ports"]}
     assert out == {53, 443, 6443, 22, 9090}
 

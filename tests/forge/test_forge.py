@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 from aiohttp import ClientSession, web
-from forge_servers import COMMIT, HOSTS, TOKEN, Host, refuse
 from yarl import URL
 
 from rollout.api.errors import Retry, Stalled
 from rollout.api.gitsource import ForgeKind
 from rollout.forge.dialects import Proposal, State, Status, default_address, dialect, repository_of
 from rollout.forge.door import Access, Forge, ForgeRefused
+from tests.forge.forge_servers import COMMIT, HOSTS, TOKEN, Host, refuse
 
 ALL = pytest.mark.parametrize("kind", sorted(HOSTS))
 PROPOSAL = Proposal("fix", "main", "Revert v2", "why")

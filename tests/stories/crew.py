@@ -47,7 +47,8 @@ class Crew:
                 kubeconfig=str(sandbox.kubeconfig_for(*SERVICE_ACCOUNT)),
                 metrics_host="127.0.0.1",
                 metrics_port=0,
-                git_schemes=("file",),
+                git_schemes=("file", "http"),
+                webhooks="127.0.0.1:0",
                 git_directory=str(home / "mirrors"),
                 api_timeout=API_TIMEOUT,
             )
@@ -67,6 +68,11 @@ class Crew:
         self._thread.join()
         if self._failed is not None:
             raise self._failed
+
+    @property
+    def webhooks(self) -> str:
+        """Where it receives them."""
+        return f"http://127.0.0.1:{self._operator.webhook_port if self._operator else 0}/hooks"
 
     @property
     def health(self) -> str:

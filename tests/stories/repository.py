@@ -53,6 +53,12 @@ class Repository:
         await git(self.clone, "revert", "--no-edit", commit)
         return await self._push()
 
+    async def merge(self, branch: str) -> str:
+        """Merge a branch of the remote, as a person does by a button; the new commit."""
+        await git(self.clone, "fetch", "--quiet", "origin", branch)
+        await git(self.clone, "merge", "--quiet", "--no-ff", "--message", f"merge {branch}", "FETCH_HEAD")
+        return await self._push()
+
     async def _push(self) -> str:
         await git(self.clone, "push", "--quiet", "origin", "main")
         return (await git(self.clone, "rev-parse", "HEAD")).strip()
