@@ -26,6 +26,12 @@ def secrets_in(namespaces: Iterable[str]) -> str:
     )
 
 
+def tenant(namespace: str, account: str) -> str:
+    """A ServiceAccount that GitSources of a namespace are applied as, and the right to act as it."""
+    text = _folder("account").replace("namespace: shop", f"namespace: {namespace}")
+    return text.replace("deployer", account)
+
+
 def _folder(name: str) -> str:
     """The files of a kustomization, in its order."""
     folder = files("rollout") / "deploy" / name

@@ -12,8 +12,11 @@ from rollout.api.crd import rendered
 from rollout.cli.failure import ExitCode, Failure
 from rollout.manifests import rendered as rendered_base
 from rollout.manifests import secrets_in as rendered_secrets
+from rollout.manifests import tenant as rendered_tenant
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+_ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 WriteTo = Annotated[
     Path | None,
@@ -35,6 +38,21 @@ SecretsIn = Annotated[
 ]
 
 
+Tenant = Annotated[
+    str | None,
+    typer.Option(
+        "--tenant",
+        metavar="NAMESPACE",
+        help="Print only what lets GitSources of this namespace act as a ServiceAccount of its own.",
+        show_default=False,
+    ),
+]
+
+Account = Annotated[
+    str, typer.Option("--service-account", metavar="NAME", help="With --tenant: the account's name.")
+]
+
+
 def crds(write: WriteTo = None) -> None:
     """Print the CustomResourceDefinitions; pipe them to `kubectl apply --server-side -f -`."""
     files = rendered()
@@ -50,11 +68,21 @@ def crds(write: WriteTo = None) -> None:
     sys.stdout.write("".join(f"{write / name}\n" for name in files))
 
 
-def manifests(image: Image = None, secrets_in: SecretsIn = None) -> None:
+def manifests(
+    image: Image = None,
+    secrets_in: SecretsIn = None,
+    tenant: Tenant = None,
+    service_account: Account = "deployer",
+) -> None:
     """Print the operator's own manifests (namespace, roles, Deployment); the CRDs are `rollout crds`."""
-    wrong = [name for name in secrets_in or () if not _NAMESPACE.fullmatch(name)]
-    if wrong:
-        raise Failure(f"--secrets-in {wrong[0]!r}: that is no name of a namespace", ExitCode.USAGE)
+    for option, names in (("--secrets-in", secrets_in), ("--tenant", [tenant] if tenant else None)):
+        if wrong := [name for name in names or () if not _NAMESPACE.fullmatch(name)]:
+            raise Failure(f"{option} {wrong[0]!r}: that is no name of a namespace", ExitCode.USAGE)
+    if not _ACCOUNT.fullmatch(service_account):
+        raise Failure(f"--service-account {service_account!r}: that is no name of one", ExitCode.USAGE)
+    if tenant:
+        sys.stdout.write(rendered_tenant(tenant, service_account))
+        return
     sys.stdout.write(rendered_secrets(secrets_in) if secrets_in else rendered_base(image))
 
 
