@@ -159,7 +159,7 @@ def _refuse(facts: Facts, status: RolloutStatus, signal: Signal) -> Changes:
 def _decided_at(facts: Facts, status: RolloutStatus, signal: Signal) -> datetime | None:
     """The scrape or the intent that decided."""
     match signal:
-        case Signal.REGRESSION:
+        case Signal.REGRESSION | Signal.METRIC_FAILED:
             return facts.evidence.decided_at
         case Signal.ABORTED:
             return status.intent.set_at if status.intent and status.intent.action == "abort" else None
@@ -170,7 +170,7 @@ def _decided_at(facts: Facts, status: RolloutStatus, signal: Signal) -> datetime
 def _why(facts: Facts, status: RolloutStatus, signal: Signal) -> str:
     """The reason that people read: the signal's sentence, and what is known beyond it."""
     match signal:
-        case Signal.REGRESSION | Signal.INCONCLUSIVE:
+        case Signal.REGRESSION | Signal.METRIC_FAILED | Signal.INCONCLUSIVE:
             more = facts.evidence.reason
         case Signal.ABORTED:
             more = status.intent.reason if status.intent and status.intent.action == "abort" else ""
@@ -300,6 +300,7 @@ _EFFECTS: Mapping[Signal, Callable[[Facts, RolloutStatus, Signal], Changes]] = {
     Signal.END_SKIPPED: _steps_done,
     Signal.PAUSE_ENDED: _next_step,
     Signal.REGRESSION: _refuse,
+    Signal.METRIC_FAILED: _refuse,
     Signal.PODS_FAILED: _refuse,
     Signal.OVERDUE: _refuse,
     Signal.INCONCLUSIVE: _refuse,
@@ -309,6 +310,7 @@ _EFFECTS: Mapping[Signal, Callable[[Facts, RolloutStatus, Signal], Changes]] = {
     Signal.STEP_PASSED: _next_step,
     Signal.STEP_COMPATIBLE: _next_step,
     Signal.STEP_HELD: _held,
+    Signal.UNANSWERED: _held,
     Signal.ALL_PASSED: _steps_done,
     Signal.CANARY_SERVES_ALL: _nothing,
     Signal.SERVICE_SWITCHED: _switched,

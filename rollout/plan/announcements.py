@@ -20,6 +20,7 @@ _REASONS: Mapping[Signal, str] = {
     Signal.END_SKIPPED: "SkipSteps",
     Signal.PAUSE_ENDED: "RolloutResumed",
     Signal.REGRESSION: "AnalysisFailed",
+    Signal.METRIC_FAILED: "AnalysisFailed",
     Signal.PODS_FAILED: "CanaryPodsFailed",
     Signal.OVERDUE: "ProgressDeadlineExceeded",
     Signal.INCONCLUSIVE: "AnalysisInconclusive",
@@ -29,6 +30,7 @@ _REASONS: Mapping[Signal, str] = {
     Signal.STEP_PASSED: "RolloutStepCompleted",
     Signal.STEP_COMPATIBLE: "RolloutStepCompleted",
     Signal.STEP_HELD: "RolloutPaused",
+    Signal.UNANSWERED: "RolloutPaused",
     Signal.ALL_PASSED: "Promoting",
     Signal.CANARY_SERVES_ALL: "SwitchService",
     Signal.SERVICE_SWITCHED: "RevisionPromoted",
@@ -42,11 +44,13 @@ _WARNINGS = frozenset(
         Signal.REFUSED_REVISION,
         Signal.ABORTED,
         Signal.REGRESSION,
+        Signal.METRIC_FAILED,
         Signal.PODS_FAILED,
         Signal.OVERDUE,
         Signal.INCONCLUSIVE,
         Signal.BACK_ON_STABLE,
         Signal.STEP_HELD,
+        Signal.UNANSWERED,
     }
 )
 

@@ -155,7 +155,9 @@ def _paused(facts: Facts, status: RolloutStatus) -> str:
     if facts.paused_by_user(status):
         return "paused by spec.paused"
     if ask.pauses(status, PauseReason.INCONCLUSIVE):
-        return f"{PauseReason.INCONCLUSIVE}: {Signal.STEP_HELD.value} ({facts.evidence.reason})"
+        unanswered = facts.evidence.outcome is Outcome.INCONCLUSIVE
+        why = Signal.UNANSWERED if unanswered else Signal.STEP_HELD
+        return f"{PauseReason.INCONCLUSIVE}: {why.value} ({facts.evidence.reason})"
     if ask.pauses(status, PauseReason.STEP) and status.stage is Stage.STEPPING:
         step = schedule.step_at(facts.steps, status.current_step_index)
         timed = schedule.pause_ends(step, status)

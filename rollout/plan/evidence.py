@@ -18,6 +18,10 @@ class Outcome(StrEnum):
     """Not enough evidence yet."""
     BLIND = "blind"
     """No metric data, or the source can't be reached: holds, neither judges (D1, D4)."""
+    FAILED = "failed"
+    """More measurements failed their condition than a limit allows: roll back."""
+    INCONCLUSIVE = "inconclusive"
+    """Measured, and neither good nor bad: waiting brings no answer, somebody has to decide."""
     NONE = "none"
     """This policy asks for no analysis now."""
 

@@ -139,10 +139,10 @@ def _background_end(facts: Facts, after: RolloutStatus) -> tuple[str, str]:
 def _step_end(facts: Facts, after: RolloutStatus, signal: Signal) -> tuple[str, str]:
     if signal is Signal.STEP_PASSED:
         return "Successful", facts.evidence.reason
-    if signal in {Signal.STEP_HELD}:
+    if signal in {Signal.STEP_HELD, Signal.UNANSWERED}:
         return "", ""
     return _harmed(facts), signal.value
 
 
 def _harmed(facts: Facts) -> str:
-    return "Failed" if facts.evidence.outcome is Outcome.WORSE else "Inconclusive"
+    return "Failed" if facts.evidence.outcome in (Outcome.WORSE, Outcome.FAILED) else "Inconclusive"

@@ -74,6 +74,8 @@ def _revision(facts: Facts, status: RolloutStatus) -> Signal | None:
 def _harm(facts: Facts, status: RolloutStatus) -> Signal | None:
     if status.stage in CARRYING and not status.promote_full and facts.evidence.outcome is Outcome.WORSE:
         return Signal.REGRESSION
+    if status.stage in CARRYING and not status.promote_full and facts.evidence.outcome is Outcome.FAILED:
+        return Signal.METRIC_FAILED
     if status.stage in CARRYING and _pods_fail(facts, status):
         return Signal.PODS_FAILED
     aborts = facts.spec is not None and facts.spec.progress_deadline_abort
@@ -175,6 +177,10 @@ def _back(facts: Facts, status: RolloutStatus) -> bool:
 def _step(facts: Facts, status: RolloutStatus) -> Signal | None:
     """Whether the step whose effect was read back is over."""
     step = schedule.step_at(facts.steps, status.current_step_index)
+    if facts.evidence.outcome is Outcome.INCONCLUSIVE:
+        return _unanswered(facts, status)
+    if ask.pauses(status, PauseReason.INCONCLUSIVE):
+        return None
     if step is None:
         return _end(facts, status)
     if schedule.gate(step) is not None:
@@ -201,18 +207,31 @@ def _proved(facts: Facts, status: RolloutStatus) -> bool:
 
 def _judged(facts: Facts, status: RolloutStatus) -> Signal | None:
     gate = schedule.gate(schedule.step_at(facts.steps, status.current_step_index))
-    if gate is None or ask.pauses(status, PauseReason.INCONCLUSIVE):
-        return None
+    assert gate is not None, "only a gate is judged"
     judged_for = schedule.judged_for(status, facts.now)
     if _proved(facts, status) and judged_for >= schedule.least(gate):
         return Signal.STEP_PASSED
     if facts.evidence.outcome is Outcome.BLIND or judged_for < gate.max_duration:
         return None
+    return _given_up(facts, status, gate.on_inconclusive) or Signal.STEP_HELD
+
+
+def _unanswered(facts: Facts, status: RolloutStatus) -> Signal | None:
+    """A metric stays without an answer: nothing goes forward, no timed pause either."""
+    if ask.pauses(status, PauseReason.INCONCLUSIVE):
+        return None
+    gate = schedule.gate(schedule.step_at(facts.steps, status.current_step_index))
+    asked = gate.on_inconclusive if gate is not None else OnInconclusive.PAUSE
+    return _given_up(facts, status, asked) or Signal.UNANSWERED
+
+
+def _given_up(facts: Facts, status: RolloutStatus, asked: OnInconclusive) -> Signal | None:
+    """What the policy asks for where nothing will be proved; None: a pause."""
     here = schedule.evidence_key(facts.steps, status.current_step_index)
     compatible = facts.evidence.compatible and facts.evidence.step_key == here
-    match gate.on_inconclusive:
+    match asked:
         case OnInconclusive.ROLLBACK:
             return Signal.INCONCLUSIVE
         case OnInconclusive.PROMOTE_IF_COMPATIBLE if compatible:
             return Signal.STEP_COMPATIBLE
-    return Signal.STEP_HELD
+    return None

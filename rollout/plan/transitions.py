@@ -36,6 +36,7 @@ class Signal(StrEnum):
     PAUSE_ENDED = "resumed by hand"
 
     REGRESSION = "the canary is worse than the stable version"
+    METRIC_FAILED = "a metric failed its condition"
     PODS_FAILED = "canary pods fail"
     OVERDUE = "no progress within the deadline"
     INCONCLUSIVE = "the evidence did not suffice in time"
@@ -46,6 +47,7 @@ class Signal(StrEnum):
     STEP_PASSED = "the step passed"
     STEP_COMPATIBLE = "the step passed without proof, its evidence is compatible"
     STEP_HELD = "the evidence did not suffice in time: waiting for somebody to decide"
+    UNANSWERED = "a metric is inconclusive: waiting for somebody to decide"
     ALL_PASSED = "all steps passed"
     CANARY_SERVES_ALL = "the new version serves all traffic"
     SERVICE_SWITCHED = "the stable Service reaches the new version"
@@ -65,6 +67,7 @@ _STOPS: Mapping[Signal, Stage] = {
 
 _HARM: Mapping[Signal, Stage] = {
     Signal.REGRESSION: Stage.ROLLING_BACK,
+    Signal.METRIC_FAILED: Stage.ROLLING_BACK,
     Signal.PODS_FAILED: Stage.ROLLING_BACK,
 }
 """Open wherever a canary may carry weight."""
@@ -94,6 +97,7 @@ TRANSITIONS: Mapping[Stage, Mapping[Signal, Stage]] = {
         Signal.STEP_COMPATIBLE: Stage.STEPPING,
         Signal.STEP_SKIPPED: Stage.STEPPING,
         Signal.STEP_HELD: Stage.STEPPING,
+        Signal.UNANSWERED: Stage.STEPPING,
         Signal.PAUSE_ENDED: Stage.STEPPING,
         Signal.PROMOTED_IN_FULL: Stage.PROMOTING,
         Signal.END_SKIPPED: Stage.PROMOTING,
