@@ -68,6 +68,8 @@ class AnalysisRunStatus(Model):
     """For each threshold metric: its measurements, and how far it is."""
     checkpoint: Mapping[str, Any] = {}
     """The state of every test, so that a restart resumes exactly; nobody else reads it."""
+    course: Mapping[str, Any] = {}
+    """What the evidence was over time, thinned to some dozens of looks: what `rollout get --plot` draws."""
 
 
 class AnalysisRun(Model):

@@ -96,7 +96,7 @@ def fitting(status: RolloutStatus, now: datetime) -> RolloutStatus:
 
 
 def capped_run(status: AnalysisRunStatus) -> AnalysisRunStatus:
-    """An AnalysisRun's status with at most 256 kB; the checkpoint is never cut."""
+    """An AnalysisRun's status with at most 256 kB; the checkpoint is never cut, and pictures go last."""
     for limit in (MESSAGE_LIMIT_BYTES, *_TIGHTER):
         status = status.model_copy(
             update={
@@ -106,7 +106,10 @@ def capped_run(status: AnalysisRunStatus) -> AnalysisRunStatus:
         )
         if size(status) <= RUN_STATUS_LIMIT_BYTES:
             return status
-    return status.model_copy(update={"evidence": ()})
+    last = tuple(
+        each.model_copy(update={"measurements": each.measurements[-1:]}) for each in status.metric_results
+    )
+    return status.model_copy(update={"evidence": (), "course": {}, "metric_results": last})
 
 
 def _bounded(status: RolloutStatus, limit: int) -> RolloutStatus:

@@ -18,8 +18,9 @@ from rollout.api.base import parse_duration
 from rollout.cli import drawing
 from rollout.cli.failure import ExitCode, Failure
 from rollout.cli.planning import FormOption, PathArgument, rollouts_in, write
+from rollout.cli.plotting import draw_replay
 from rollout.cli.progress import shares
-from rollout.cli.replaying import Arms, draw
+from rollout.cli.replaying import Arms
 from rollout.replay import fetching, playing, story
 from rollout.replay.cluster import Cluster
 from rollout.replay.playing import Turn
@@ -115,7 +116,7 @@ def backtest(
     else:
         write([replayed.as_json(told)], output)
     if plot is not None:
-        draw(plot, found[0].policy, told, turns)
+        draw_replay(plot, found[0].policy, told, turns)
     if expect is not None and told.end is not expect:
         raise Failure(f"{told.name}: {expect.value} was expected, it is {told.end.value}")
 

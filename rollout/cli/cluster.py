@@ -12,7 +12,7 @@ from rollout.api.errors import Retry, Stalled
 from rollout.cli.failure import ExitCode, Failure
 from rollout.kube.client import Kube
 from rollout.kube.errors import Forbidden, NotFound, NotServed, Unavailable
-from rollout.kube.kinds import REPLICA_SETS, ROLLOUTS
+from rollout.kube.kinds import ANALYSIS_RUNS, GIT_SOURCES, REPLICA_SETS, ROLLOUTS
 from rollout.kube.login import login
 
 FIELD_MANAGER = "rollout-cli"
@@ -49,11 +49,39 @@ class Cluster:
         except (Retry, Stalled):
             return ()
 
+    async def analysis_run(self, name: str) -> Object:
+        """One AnalysisRun."""
+        with failures(f'AnalysisRun "{name}" not found in namespace "{self.namespace}"'):
+            return await self._kube.get(ANALYSIS_RUNS, self.namespace, name)
+
+    async def source(self, name: str) -> Object:
+        """One GitSource."""
+        return await self._found(self._kube.get(GIT_SOURCES, self.namespace, name), "gitsource", name)
+
+    async def sources(self, *, everywhere: bool = False) -> tuple[Object, ...]:
+        """All GitSources of the namespace, or of all namespaces."""
+        asked = self._kube.list(GIT_SOURCES, None if everywhere else self.namespace)
+        return (await self._asked(asked)).items
+
+    async def change_source(self, name: str, body: dict[str, Any]) -> Object:
+        """Merge something into a GitSource."""
+        patch = self._kube.merge_patch(GIT_SOURCES, self.namespace, name, body, manager=FIELD_MANAGER)
+        return await self._found(patch, "gitsource", name)
+
+    @property
+    def kube(self) -> Kube:
+        """For what needs more than these; wrap it in `failures`."""
+        return self._kube
+
     async def annotate(self, name: str, annotation: str, value: str) -> Object:
         """Set one annotation of a Rollout."""
         body = {"metadata": {"annotations": {annotation: value}}}
         patch = self._kube.merge_patch(ROLLOUTS, self.namespace, name, body, manager=FIELD_MANAGER)
         return await self._asked(patch, name)
+
+    async def _found(self, request: Awaitable[Answer], kind: str, name: str) -> Answer:
+        with failures(f'{kind} "{name}" not found in namespace "{self.namespace}"'):
+            return await request
 
     async def _asked(self, request: Awaitable[Answer], name: str = "") -> Answer:
         with failures(f'rollout "{name}" not found in namespace "{self.namespace}"'):

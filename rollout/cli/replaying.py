@@ -1,31 +1,22 @@
-"""What a backtest needs beside its options: who the two versions are, and a picture of the end."""
+"""Who the two versions of a backtest are: by hashes, by matchers, or by what the templates say."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 
 from analysis.evidence import Series
-from analysis.policy import Policy
-from analysis.verdict import Judgement
 from rollout.api import analysis as api
 from rollout.api.selectors import are_matchers
-from rollout.cli import drawing
 from rollout.cli.failure import ExitCode, Failure
 from rollout.cli.planning import Planned
 from rollout.replay.cluster import Cluster, Versions
-from rollout.replay.playing import Turn
-from rollout.show.outlook import minutes
-from rollout.show.replayed import Replayed
 from rollout.workloads.labels import HASH_LABEL
 from rollout.workloads.runs import Templates
 
 UNNAMED = Versions("stable", "canary")
 """Where matchers tell the versions apart, nobody asks for their hashes."""
 START = datetime.fromisoformat("2026-01-01T00:00:00Z")
-MOST_METRICS = 3
-"""In a picture; more of them are too small to read."""
 
 _HASH = re.compile(r"[a-z0-9]{1,63}")
 _HASH_AS_LABEL = HASH_LABEL.replace("-", "_")
@@ -102,30 +93,11 @@ def _told_apart(templates: Templates, canary: str, stable: str) -> Templates:
             update={
                 "metrics": tuple(
                     metric.model_copy(update={"compare": metric.compare.model_copy(update={"arms": arms})})
-                    for metric in template.compared
+                    if isinstance(metric, api.Metric)
+                    else metric
+                    for metric in template.metrics
                 )
             }
         )
         for key, template in templates.items()
     }
-
-
-def draw(file: Path, policy: Policy, told: Replayed, turns: Sequence[Turn]) -> None:
-    """The evidence of a replay over time. Raises Failure where there is none, or it can't be written."""
-    sights = [turn.look for turn in turns if turn.look is not None]
-    judged = [turn.judgement for turn in turns if turn.judgement is not None]
-    if not sights:
-        raise Failure(f"--plot {file}: nothing was judged: there is nothing to draw")
-    took = minutes((told.at - told.began) / timedelta(minutes=1))
-    subtitle = f"since {told.began:%Y-%m-%d %H:%M:%S} UTC\n{told.end.words} after {took}"
-    title = f"Canary {told.canary} against {told.stable}"
-    column = drawing.Column(title, subtitle, sights, _ratios(policy, judged[-1]), ends=told.end.words)
-    drawing.draw(
-        file, f"{told.name}, replayed", policy.alpha, policy.beta, [column], "since the canary was asked for"
-    )
-
-
-def _ratios(policy: Policy, last: Judgement) -> list[drawing.Ratio]:
-    """Of the metrics that may roll back first, then of the others."""
-    chosen = sorted(last.metrics, key=lambda verdict: not verdict.role.rolls_back)[:MOST_METRICS]
-    return [drawing.ratio_of(policy.metric(each.name), each.counted.stable.rate) for each in chosen]

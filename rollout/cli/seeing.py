@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,16 +15,30 @@ from rich.live import Live
 
 from rollout.api.base import parse_duration
 from rollout.api.status import Phase
+from rollout.cli import drawing
 from rollout.cli.cluster import Cluster, Object, connected
-from rollout.cli.failure import Failure
+from rollout.cli.failure import ExitCode, Failure
 from rollout.cli.options import Context, Kubeconfig, Name, Namespace, Output, OutputOption
-from rollout.show.sight import Sight, sight
+from rollout.cli.plotting import draw_run
+from rollout.show.sight import Sight, sight, status_of
 from rollout.show.table import table
 from rollout.show.tree import WIDE, head, tree
 
 REFRESH_SECONDS = 1.0
 Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="Rollouts of all namespaces.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow it until Ctrl-C.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot", metavar="FILE", help="Draw its evidence: FILE.svg or FILE.png.", show_default=False
+    ),
+]
+RunName = Annotated[
+    str | None,
+    typer.Option(
+        "--run", help="With --plot: of this AnalysisRun. Default: the last one.", show_default=False
+    ),
+]
 Timeout = Annotated[str, typer.Option("--timeout", help="How long to wait, 90s or 10m; 0s: for ever.")]
 
 
@@ -32,13 +47,20 @@ def get(
     namespace: Namespace = None,
     watch: Watch = False,
     output: OutputOption = None,
+    plot: Plot = None,
+    run: RunName = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Show one Rollout: versions, weights, step, evidence, history."""
+    drawing.checked(plot)
+    if watch and plot is not None:
+        raise Failure("--plot draws what there is now: leave out --watch", ExitCode.USAGE)
 
     async def shown() -> None:
         async with connected(kubeconfig, context, namespace) as cluster:
+            if plot is not None:
+                await _draw(cluster, name, run, plot)
             if output in (Output.JSON, Output.YAML):
                 _write(await cluster.rollout(name), output)
             elif watch:
@@ -96,6 +118,15 @@ def status(
                 raise Failure(f"{name} is Degraded: {end.status.message}")
 
     asyncio.run(waited())
+
+
+async def _draw(cluster: Cluster, name: str, run: str | None, file: Path) -> None:
+    """The evidence of the run that is named, else of the last one that judged this Rollout."""
+    known = status_of(await cluster.rollout(name)).canary.current_background_analysis_run_status
+    chosen = run or (known.name if known else "")
+    if not chosen:
+        raise Failure(f"--plot {file}: {name} was not judged yet")
+    draw_run(file, name, await cluster.analysis_run(chosen))
 
 
 async def _seen(cluster: Cluster, name: str) -> Sight:

@@ -12,6 +12,9 @@ from rollout.kube.errors import Invalid
 log = logging.getLogger(__name__)
 
 
+FOR_PEOPLE = ("evidence", "course")
+
+
 async def save(kube: Kube, run: Manifest) -> Manifest:
     """PUT a run's status, without its evidence where the whole is refused; the run as the server keeps it.
 
@@ -23,7 +26,7 @@ async def save(kube: Kube, run: Manifest) -> Manifest:
         written = await kube.replace_status(kinds.ANALYSIS_RUNS, run)
     except Invalid as refused:
         log.warning("%s: the evidence for people is left out: %s", run["metadata"]["name"], refused)
-        least = {key: value for key, value in run["status"].items() if key != "evidence"}
+        least = {key: value for key, value in run["status"].items() if key not in FOR_PEOPLE}
         written = await kube.replace_status(kinds.ANALYSIS_RUNS, {**run, "status": least})
     kept = (written.get("status") or {}).get("checkpoint") or {}
     lost = next(missing(run["status"].get("checkpoint") or {}, kept), None)

@@ -4,16 +4,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from analysis.course import Sight, sight
 from analysis.sources import Source
-from analysis.verdict import Judgement
 from rollout.api.intents import IntentKey
 from rollout.api.status import PauseReason, RolloutStatus, Stage
 from rollout.measure import Measured, Measurer
-from rollout.measure import policy as words
 from rollout.plan import schedule
 from rollout.plan.actions import Announce, RecordStatus, WakeAt
-from rollout.plan.evidence import Evidence
 from rollout.plan.facts import pauses
 from rollout.plan.planner import plan
 from rollout.plan.transitions import AT_REST
@@ -26,17 +22,13 @@ _AT_ONCE = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one turn made of `before`. `look`: the point that it adds to a picture; None where nothing was
-    judged.
-    """
+    """What one turn measured, and what it made of `before`."""
 
     at: datetime
     before: RolloutStatus
     status: RolloutStatus
-    evidence: Evidence
+    measured: Measured
     told: tuple[Announce, ...]
-    judgement: Judgement | None = None
-    look: Sight | None = None
 
     @property
     def step(self) -> int | None:
@@ -59,7 +51,7 @@ async def turns(cluster: Cluster, source: Source, until: datetime) -> AsyncItera
 
     A pause without a duration is resumed at once.
     """
-    measurer = Measurer(lambda _address: source, timedelta(0))
+    measurer = Measurer(lambda _address: source, timedelta(0), routed=False)
     now = cluster.began
     while now <= until:
         seen = cluster.observed()
@@ -70,8 +62,7 @@ async def turns(cluster: Cluster, source: Source, until: datetime) -> AsyncItera
         cluster.do(actions)
         began = seen.status.stage not in AT_REST
         told = tuple(action for action in actions if isinstance(action, Announce))
-        look = _look(cluster, measured, seen.status, now)
-        turn = Turn(now, seen.status, cluster.status, measured.evidence, told, measured.judgement, look)
+        turn = Turn(now, seen.status, cluster.status, measured, told)
         yield turn
         if began and (turn.over or turn.held):
             return
@@ -92,25 +83,3 @@ def _resume(cluster: Cluster, now: datetime) -> None:
     waits = cluster.status.stage is Stage.STEPPING and schedule.pausing(step)
     if waits and schedule.pause_ends(step, cluster.status) is None:
         cluster.ask(IntentKey.RESUME, RESUMED, now)
-
-
-def _look(cluster: Cluster, measured: Measured, status: RolloutStatus, now: datetime) -> Sight | None:
-    """What was judged, by the status that it was judged under."""
-    if measured.judgement is None or status.rollout_since is None:
-        return None
-    return sight(
-        measured.judgement,
-        _gates(cluster, status),
-        minutes=(now - status.rollout_since) / timedelta(minutes=1),
-        step=measured.evidence.step_key,
-        weight=status.canary.desired_weight / 100,
-    )
-
-
-def _gates(cluster: Cluster, status: RolloutStatus) -> frozenset[str]:
-    """The metrics that are waited for; none where no proof is."""
-    steps, index = cluster.spec.strategy.canary.steps, status.current_step_index
-    step = schedule.step_at(steps, index)
-    if cluster.asked is None or (step is not None and schedule.gate(step) is None):
-        return frozenset()
-    return words.active_in(cluster.asked, str(index))

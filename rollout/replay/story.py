@@ -22,7 +22,7 @@ def told(cluster: Cluster, turns: Sequence[Turn], until: datetime) -> Replayed:
     """What came of a replay on samples up to `until`; there is at least one turn."""
     end, decided = _end(turns)
     at = decided.at if end is not End.UNFINISHED else until
-    judged = [turn for turn in turns if turn.evidence.metrics]
+    judged = [turn for turn in turns if turn.measured.evidence.metrics]
     return Replayed(
         name=cluster.name,
         namespace=cluster.namespace,
@@ -35,8 +35,8 @@ def told(cluster: Cluster, turns: Sequence[Turn], until: datetime) -> Replayed:
         why=_why(end, decided),
         passages=tuple(_passages(cluster, turns)),
         blind=tuple(_blind(turns, at)),
-        evidence=judged[-1].evidence.metrics if judged else (),
-        looks=sum(turn.judgement is not None for turn in turns),
+        evidence=judged[-1].measured.evidence.metrics if judged else (),
+        looks=sum(turn.measured.judgement is not None for turn in turns),
     )
 
 
@@ -55,9 +55,9 @@ def _end(turns: Sequence[Turn]) -> tuple[End, Turn]:
 def _why(end: End, turn: Turn) -> str:
     match end:
         case End.INCONCLUSIVE:
-            return f"{Signal.STEP_HELD} ({turn.evidence.reason})"
+            return f"{Signal.STEP_HELD} ({turn.measured.evidence.reason})"
         case End.UNFINISHED:
-            return turn.evidence.reason or turn.status.message
+            return turn.measured.evidence.reason or turn.status.message
     return turn.status.verdict_reason
 
 
@@ -82,7 +82,9 @@ def _passages(cluster: Cluster, turns: Sequence[Turn]) -> Iterator[Passage]:
 
 def _requests(here: Sequence[Turn], cluster: Cluster) -> tuple[float, float] | None:
     """Of the canary and of both versions, by the metric that counted most of them in this step."""
-    judged = next((turn.judgement for turn in reversed(here) if turn.judgement is not None), None)
+    judged = next(
+        (turn.measured.judgement for turn in reversed(here) if turn.measured.judgement is not None), None
+    )
     if judged is None or cluster.asked is None:
         return None
     counting = {m.name for m in cluster.asked.compared if m.compare.proportion or m.compare.histogram}
@@ -109,11 +111,11 @@ def _blind(turns: Sequence[Turn], until: datetime) -> Iterator[Blind]:
     """Stretches of turns in which the judge could not see."""
     since: Turn | None = None
     for turn in turns:
-        blind = turn.evidence.outcome is Outcome.BLIND
+        blind = turn.measured.evidence.outcome is Outcome.BLIND
         if blind and since is None:
             since = turn
         elif not blind and since is not None:
-            yield Blind(since.at, turn.at, since.evidence.reason)
+            yield Blind(since.at, turn.at, since.measured.evidence.reason)
             since = None
     if since is not None:
-        yield Blind(since.at, until, since.evidence.reason)
+        yield Blind(since.at, until, since.measured.evidence.reason)

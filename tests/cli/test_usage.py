@@ -35,7 +35,7 @@ def test_wrong_usage_is_exit_code_2(words: tuple[str, ...]) -> None:
     assert run(*words).exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["backtest", "convert", "dashboard", "restart", "undo"])
+@pytest.mark.parametrize("command", ["convert", "dashboard", "restart", "undo"])
 def test_what_is_not_built_is_absent(command: str) -> None:
     assert f" {command} " not in run("--help").output
     assert run(command, "x").exit_code == 2
