@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo sandbox test check format crds bench mutants conformance campaign campaign-real frozen clean
+.PHONY: demo sandbox test check format crds bench bench-judge mutants conformance campaign campaign-real frozen clean
 
 demo: $(STAMP)            ## the main job on the embedded sandbox
 	$(BIN)/rollout demo $(ARGS)
@@ -13,8 +13,8 @@ sandbox: $(STAMP)         ## the embedded cluster alone
 	$(BIN)/rollout sandbox $(ARGS)
 
 test: check               ## everything but conformance, campaigns and benchmarks
-	$(BIN)/python -m pytest -n 2 -m "not real" $(ARGS)
-	$(BIN)/python -m pytest -m real $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadgroup -m "not real" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m real $(ARGS)
 
 check: $(STAMP)           ## format, lint, types, walls
 	$(BIN)/ruff format --check .
@@ -31,6 +31,9 @@ crds: $(STAMP)            ## generate crds/ from the models
 
 bench: $(STAMP)           ## ratios, measured side by side
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-judge: $(STAMP)     ## what the judge promises, held against ten targets; 25 minutes of one core, or ARGS=--quick
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.judge $(ARGS)
 
 mutants: $(STAMP)         ## breaks promises on purpose, and shows the test that notices each
 	$(BIN)/python tests/mutants/run_mutants.py $(ARGS)

@@ -26,8 +26,9 @@ from rollout.sandbox.apiserver.errors import ApiError
 from rollout.sandbox.apiserver.requests import Fault, Request
 from rollout.sandbox.apiserver.server import ApiServer
 
-TERMS = Terms(lease=3.0, deadline=2.0, retry=0.5)
-LONG_S = 60.0
+TERMS = Terms(lease=6.0, deadline=5.0, retry=0.5)
+"""Far apart: a machine that is busy for a second or two must not take a lease from anybody."""
+LONG_S = 120.0
 
 
 @dataclass(slots=True)
@@ -382,7 +383,7 @@ async def a_lease_that_somebody_takes_is_lost_until_he_is_heard_of_no_more(at: P
 async def a_lease_that_is_not_labelled_is_respected_and_taken_in_time(at: Place) -> None:
     person = await at.person()
     metadata = {"name": "rollout", "namespace": at.home}
-    spec = {"holderIdentity": "stranger", "leaseDurationSeconds": 3}
+    spec = {"holderIdentity": "stranger", "leaseDurationSeconds": int(TERMS.lease)}
     lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
     await person.create(LEASES, lease)
     first = await at.join("first")

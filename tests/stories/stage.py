@@ -33,7 +33,7 @@ ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes")
 OPERATOR = f"system:serviceaccount:{SERVICE_ACCOUNT[0]}:{SERVICE_ACCOUNT[1]}"
 
 LOOK_S = 0.05
-LONG_S = 40.0
+LONG_S = 120.0
 """How long a story waits at most: many times what it takes on an idle machine."""
 _numbers = itertools.count(1)
 
