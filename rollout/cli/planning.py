@@ -17,16 +17,20 @@ from analysis.metric import Proportion, Rate
 from analysis.planning import POWER, Forecast, forecast
 from analysis.policy import InvalidPolicy, Policy
 from analysis.reading import DEFAULT_INTERVAL
+from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.base import parse_share
 from rollout.api.errors import InvalidSpec
 from rollout.api.parsing import parse
 from rollout.api.rollout import KIND, Rollout
 from rollout.cli.checking import documents_of, files_in
 from rollout.cli.failure import ExitCode, Failure
+from rollout.cli.traffic import PrometheusOption, StableOption, Traffic, WindowOption, a_window, counted
 from rollout.git.documents import Malformed
-from rollout.lint import Document, is_kind, named, templates_of
+from rollout.lint import Document, is_kind, named, plane_of, templates_of
 from rollout.measure.ahead import asked_of, holds_of, kind_of
 from rollout.measure.policy import policy_of
+from rollout.measure.recent import Lately
+from rollout.measure.versions import any_version, versions
 from rollout.show import outlook
 from rollout.workloads import runs
 from rollout.workloads.runs import Templates
@@ -69,7 +73,20 @@ BadRate = Annotated[
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 for a step that can't reach its margin.")]
+MaybeRps = Annotated[
+    float | None,
+    typer.Option("--rps", help="Requests a second to both versions together.", show_default=False),
+]
+MaybeErrorRate = Annotated[
+    str | None,
+    typer.Option(
+        "--error-rate", help="Stable's share of bad events in proportions: 1% or 0.01.", show_default=False
+    ),
+]
 PowerOption = Annotated[float, typer.Option("--power", help="The chance to find what is there.")]
+NamespaceOption = Annotated[
+    str, typer.Option("--namespace", "-n", help="Namespace of manifests that name none.")
+]
 FormOption = Annotated[Form | None, typer.Option("--output", "-o", help="json or yaml.", show_default=False)]
 
 
@@ -79,12 +96,19 @@ class Planned:
 
     path: str
     rollout: Rollout
+    run: AnalysisRunSpec
+    """What it asks, of any version unless one was named."""
     policy: Policy
     holds: tuple[Hold, ...]
     look: timedelta
     """The shortest time between two looks that a metric asks for."""
     templates: Templates
     """Of its analyses."""
+
+    @property
+    def name(self) -> str:
+        """Of the Rollout."""
+        return self.rollout.metadata.name
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,29 +123,73 @@ class Planned:
 
 def plan(
     path: PathArgument,
-    rps: Rps,
-    error_rate: ErrorRate,
+    rps: MaybeRps = None,
+    error_rate: MaybeErrorRate = None,
     rate: RateOption = None,
+    prometheus: PrometheusOption = None,
+    window: WindowOption = "1h",
+    stable: StableOption = None,
+    namespace: NamespaceOption = "default",
     bad_rate: BadRate = None,
     power: PowerOption = POWER,
     strict: Strict = False,
     output: FormOption = None,
 ) -> None:
     """Say what each step can detect, how long it takes, and what a bad version costs."""
-    share, given = a_share(error_rate, "--error-rate"), rates_given(rate)
-    found = rollouts_in(path)
-    told = [(each, _forecast(each, rps, share, given, bad_rate, power)) for each in found]
+    share, given = a_share(error_rate, "--error-rate") if error_rate else None, rates_given(rate)
+    if prometheus is None and (rps is None or share is None):
+        raise typer.BadParameter("say --rps and --error-rate, or --prometheus URL to take them from there")
+    found = rollouts_in(path, stable, namespace)
+    said = [_told(each, rps, share, given) for each in found]
+    if prometheus is not None:
+        lasts = a_window(window)
+        asked = counted(prometheus, [(each.run, each.policy) for each in found], lasts)
+        said = [_seen(*one, lasts) for one in zip(found, said, asked, strict=True)]
+    known = [(each, traffic) for each, traffic in zip(found, said, strict=True) if traffic.requests]
+    told = [(each, traffic, _forecast(each, traffic, bad_rate, power)) for each, traffic in known]
     if output is None:
-        for each, foreseen in told:
-            _print(each, foreseen, rps)
+        for one in told:
+            _print(*one)
     else:
-        write([_as_json(each, foreseen) for each, foreseen in told], output)
-    short = sum(not hold.reaches_margin for _, foreseen in told for hold in foreseen.holds)
-    unjudged = [each.rollout.metadata.name for each, _ in told if not each.policy.metrics]
-    if strict and (short or unjudged):
-        steps = f"{short} {'step' if short == 1 else 'steps'} can't reach their margin" if short else ""
-        none = f"no analysis: {', '.join(unjudged)}" if unjudged else ""
-        raise Failure("; ".join(filter(None, (steps, none))))
+        write([_as_json(*one) for one in told], output)
+    _end(told, strict=strict, unknown=[one for one in zip(found, said, strict=True) if not one[1].requests])
+
+
+def _told(each: Planned, rps: float | None, share: float | None, given: dict[str, float]) -> Traffic:
+    if rps is not None and not 0 < rps < float("inf"):
+        raise Failure(f"--rps must be above 0, not {rps:g}", ExitCode.USAGE)
+    return Traffic(60 * (rps or 0.0), rates_of(each.policy, share, given))
+
+
+def _seen(each: Planned, told: Traffic, seen: Lately, window: timedelta) -> Traffic:
+    """What was counted, overridden by what was told."""
+    rates = {**seen.rates, **told.rates}
+    unknown = {name: why for name, why in seen.unknown.items() if name not in told.rates}
+    return Traffic(told.requests or seen.requests or 0.0, rates, unknown, window)
+
+
+def _end(
+    told: Sequence[tuple[Planned, Traffic, Forecast]],
+    *,
+    strict: bool,
+    unknown: Sequence[tuple[Planned, Traffic]],
+) -> None:
+    """Raises Failure where the answer is no."""
+    short = sum(not hold.reaches_margin for _, _, foreseen in told for hold in foreseen.holds)
+    unjudged = [each.name for each, _, _ in told if not each.policy.metrics]
+    faults = [f"{each.name}: {_nothing(traffic)}" for each, traffic in unknown]
+    if strict and short:
+        faults.append(f"{short} {'step' if short == 1 else 'steps'} can't reach their margin")
+    if strict and unjudged:
+        faults.append(f"no analysis: {', '.join(unjudged)}")
+    if faults:
+        raise Failure("; ".join(faults))
+
+
+def _nothing(traffic: Traffic) -> str:
+    why = "; ".join(f"{name}: {reason}" for name, reason in traffic.unknown.items())
+    remedy = "say --rps, another --window or --stable HASH"
+    return f"no requests of the stable version are known ({why or 'nothing counts requests'}): {remedy}"
 
 
 def a_share(text: str, option: str) -> float:
@@ -149,7 +217,7 @@ def rates_given(texts: Sequence[str] | None) -> dict[str, float]:
     return given
 
 
-def rates_of(policy: Policy, error_rate: float, given: dict[str, float]) -> dict[str, float]:
+def rates_of(policy: Policy, error_rate: float | None, given: dict[str, float]) -> dict[str, float]:
     """Stable's rate of each metric that one is known of; raises BadParameter for a name that is not there."""
     names = {metric.name.partition("@")[0] for metric in policy.metrics}
     unknown = sorted(given.keys() - names)
@@ -161,13 +229,14 @@ def rates_of(policy: Policy, error_rate: float, given: dict[str, float]) -> dict
         base = metric.name.partition("@")[0]
         if base in given:
             rates[metric.name] = given[base]
-        elif isinstance(metric.kind, Proportion):
+        elif isinstance(metric.kind, Proportion) and error_rate is not None:
             rates[metric.name] = error_rate
     return rates
 
 
-def rollouts_in(path: Path) -> list[Planned]:
-    """Every Rollout of a file or folder, with what its templates make of it.
+def rollouts_in(path: Path, stable: str | None = None, namespace: str = "default") -> list[Planned]:
+    """Every Rollout of a file or folder, with what its templates make of it; `stable` is a version's hash,
+    `namespace` for manifests that name none.
 
     Raises:
         Failure: USAGE where there is none; NO where one, or a template that it names, is not valid.
@@ -182,36 +251,34 @@ def rollouts_in(path: Path) -> list[Planned]:
     rollouts = [document for document in known if is_kind(document.body, KIND.name)]
     if not rollouts:
         raise Failure(f"{path}: no Rollout in it", ExitCode.USAGE)
-    return [_planned(document, known) for document in rollouts]
+    return [_planned(document, known, stable, namespace) for document in rollouts]
 
 
-def _planned(document: Document, known: Sequence[Document]) -> Planned:
+def _planned(document: Document, known: Sequence[Document], stable: str | None, namespace: str) -> Planned:
     try:
         rollout = parse(KIND, document.body)
         templates, broken, _ = templates_of(document, rollout, known)
-        problems = runs.problems(rollout.spec, templates, broken)
+        plane = plane_of(document, rollout, known)
+        problems = runs.problems(rollout.spec, templates, broken, plane)
         if problems:
             raise InvalidSpec(problems)
-        run = asked_of(rollout.spec, templates)
+        run = asked_of(rollout.spec, templates, plane, versions(rollout, stable, namespace))
         asked = [metric.interval for metric in run.compared if metric.interval is not None]
         look = min(asked, default=DEFAULT_INTERVAL)
-        return Planned(document.path, rollout, policy_of(run), holds_of(rollout.spec, run), look, templates)
+        policy, holds = policy_of(run), holds_of(rollout.spec, run)
+        return Planned(document.path, rollout, any_version(run), policy, holds, look, templates)
     except InvalidSpec as invalid:
         raise Failure(f"{document.path}:{document.line}: {invalid.problems[0]}") from invalid
     except InvalidPolicy as invalid:
         raise Failure(f"{document.path}:{document.line}: {invalid}") from invalid
 
 
-def _forecast(
-    each: Planned, rps: float, error_rate: float, given: dict[str, float], bad_rate: str | None, power: float
-) -> Forecast:
-    rates = rates_of(each.policy, error_rate, given)
+def _forecast(each: Planned, traffic: Traffic, bad_rate: str | None, power: float) -> Forecast:
     bad = None
     if bad_rate is not None:
-        name = first_proportion(each.policy)
-        bad = (name, a_share(bad_rate, "--bad-rate"))
+        bad = (first_proportion(each.policy), a_share(bad_rate, "--bad-rate"))
     try:
-        return forecast(each.policy, each.holds, 60 * rps, rates, power=power, bad=bad)
+        return forecast(each.policy, each.holds, traffic.requests, traffic.rates, power=power, bad=bad)
     except ValueError as wrong:
         raise Failure(str(wrong), ExitCode.USAGE) from wrong
 
@@ -224,24 +291,39 @@ def first_proportion(policy: Policy) -> str:
     raise Failure("--bad-rate: no proportion may roll back here", ExitCode.USAGE)
 
 
-def _print(each: Planned, foreseen: Forecast, rps: float) -> None:
-    name = each.rollout.metadata.name
+def _print(each: Planned, traffic: Traffic, foreseen: Forecast) -> None:
     write = sys.stdout.write
-    write(f"{name}  at {rps:g} requests/s, with power {foreseen.power:g}\n")
+    since = (
+        ""
+        if traffic.window is None
+        else f" (the last {outlook.minutes(traffic.window.total_seconds() / 60)})"
+    )
+    write(f"{each.name}  at {traffic.requests / 60:g} requests/s{since}, with power {foreseen.power:g}\n")
     if not each.policy.metrics:
-        sys.stderr.write(f"warning: {name}: no analysis: nothing is judged\n")
+        sys.stderr.write(f"warning: {each.name}: no analysis: nothing is judged\n")
         return
     write(outlook.planned(foreseen, each.names, each.shares) + "\n")
     write("".join(f"{line}\n" for line in outlook.summary(foreseen, each.shares)))
     sys.stdout.flush()
-    for line in outlook.warnings(foreseen, each.names, each.shares):
-        sys.stderr.write(f"warning: {name}: {line}\n")
+    for line in _warnings(each, traffic, foreseen):
+        sys.stderr.write(f"warning: {each.name}: {line}\n")
 
 
-def _as_json(each: Planned, foreseen: Forecast) -> dict[str, Any]:
+def _warnings(each: Planned, traffic: Traffic, foreseen: Forecast) -> tuple[str, ...]:
+    unknown = (f"{name}: {why}" for name, why in traffic.unknown.items())
+    return (*unknown, *outlook.warnings(foreseen, each.names, each.shares))
+
+
+def _as_json(each: Planned, traffic: Traffic, foreseen: Forecast) -> dict[str, Any]:
     metadata = each.rollout.metadata
-    said = outlook.warnings(foreseen, each.names, each.shares)
-    head = {"name": metadata.name, "namespace": metadata.namespace, "path": each.path}
+    said = _warnings(each, traffic, foreseen)
+    head = {
+        "name": metadata.name,
+        "namespace": metadata.namespace,
+        "path": each.path,
+        "requestsPerSecond": traffic.requests / 60,
+        "stableRates": dict(traffic.rates),
+    }
     return head | outlook.as_json(foreseen, each.names) | {"warnings": list(said)}
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 from rollout.lint.alone import alone, is_kind, named, rollout_of, twice
 from rollout.lint.asking import not_allowed
 from rollout.lint.findings import Document, Finding, Severity
+from rollout.lint.planes import plane_of
 from rollout.lint.references import claimed_twice, referring, templates_of
 
-__all__ = ["Document", "Finding", "Severity", "is_kind", "lint", "named", "templates_of"]
+__all__ = ["Document", "Finding", "Severity", "is_kind", "lint", "named", "plane_of", "templates_of"]
 
 
 def lint(

@@ -1,6 +1,8 @@
 """What a Rollout's steps will ask of the judge: holds as plans and simulations take them. Pure."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 
 from analysis.holds import GivenUp, Hold
 from rollout.api.analysisrun import AnalysisRunSpec
@@ -17,6 +19,7 @@ from rollout.plan import replicas, schedule
 from rollout.plan.observed import UNKNOWN_PLANE, Plane
 from rollout.workloads.runs import Templates, metrics
 
+NOTHING_KNOWN: Mapping[str, str] = MappingProxyType({})
 _GIVEN_UP = {
     OnInconclusive.PAUSE: GivenUp.WAIT,
     OnInconclusive.ROLLBACK: GivenUp.ROLL_BACK,
@@ -24,8 +27,13 @@ _GIVEN_UP = {
 }
 
 
-def asked_of(spec: RolloutSpec, templates: Templates, plane: Plane = UNKNOWN_PLANE) -> AnalysisRunSpec:
-    """What the background run of a spec would ask, its placeholders left open.
+def asked_of(
+    spec: RolloutSpec,
+    templates: Templates,
+    plane: Plane = UNKNOWN_PLANE,
+    values: Mapping[str, str] = NOTHING_KNOWN,
+) -> AnalysisRunSpec:
+    """What the background run of a spec would ask; placeholders are left open where there are no `values`.
 
     Raises:
         InvalidSpec: as `rollout.workloads.runs.metrics`.
@@ -36,7 +44,7 @@ def asked_of(spec: RolloutSpec, templates: Templates, plane: Plane = UNKNOWN_PLA
         if background
         else {}
     )
-    return AnalysisRunSpec(metrics=metrics(spec, templates, {}, plane), **rates)
+    return AnalysisRunSpec(metrics=metrics(spec, templates, values, plane), **rates)
 
 
 def holds_of(spec: RolloutSpec, run: AnalysisRunSpec) -> tuple[Hold, ...]:
