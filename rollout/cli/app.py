@@ -4,7 +4,19 @@ from typing import Annotated
 
 import typer
 
-from rollout.cli import asking, backtesting, checking, install, planning, seeing, simulating, start
+from rollout.cli import (
+    asking,
+    backtesting,
+    checking,
+    differing,
+    install,
+    planning,
+    remembering,
+    seeing,
+    simulating,
+    sourcing,
+    start,
+)
 from rollout.cli.failure import Group
 
 app = typer.Typer(
@@ -21,6 +33,9 @@ app.command("list", rich_help_panel="See")(seeing.list_)
 app.command("status", rich_help_panel="See")(seeing.status)
 for intent in (asking.abort, asking.promote, asking.pause, asking.resume, asking.retry):
     app.command(rich_help_panel="Ask")(intent)
+app.command("history", rich_help_panel="See")(remembering.history)
+app.command("diff", rich_help_panel="Git")(differing.diff)
+app.add_typer(sourcing.app, name="source", rich_help_panel="Git")
 app.command("demo", rich_help_panel="Run")(start.demo)
 app.command("sandbox", rich_help_panel="Run")(start.sandbox)
 app.command("operator", rich_help_panel="Run")(start.operator)

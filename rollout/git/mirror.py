@@ -145,6 +145,10 @@ class Mirror:
         """The note on a commit as the remote has it now; None if there is none."""
         return await self._in_thread(lambda: notebook.read(self._clone, check_sha(sha), ref))
 
+    async def notes(self, ref: str = NOTES_REF) -> dict[str, bytes]:
+        """All notes as the remote has them now, by commit."""
+        return await self._in_thread(lambda: notebook.every(self._clone, ref))
+
     async def revert(self, order: Order) -> str:
         """Put a path back on its branch and push; the commit, or '' where there was nothing to do.
 

@@ -3,7 +3,7 @@
 import random
 
 from rollout.api.errors import Retry, Stalled
-from rollout.git import notes
+from rollout.git import notes, tree
 from rollout.git.clone import Clone, PushRefused
 from rollout.git.errors import NoteRefused
 from rollout.git.remote import check_branch, check_sha
@@ -35,6 +35,19 @@ def read(clone: Clone, sha: str, ref: str) -> bytes | None:
     check_ref(ref)
     _follow(clone, ref)
     return _show(clone, sha, ref)
+
+
+def every(clone: Clone, ref: str) -> dict[str, bytes]:
+    """All notes as the remote has them now, by commit."""
+    check_ref(ref)
+    _follow(clone, ref)
+    if not clone.resolve(ref):
+        return {}
+    # A notes tree fans out: ab/cd01.. is the note on abcd01...
+    listing = clone.local("ls-tree", "-r", "-l", "-z", "--full-tree", ref)
+    entries = tree.entries(listing)
+    contents = clone.contents(entries)
+    return {each.path.replace("/", ""): contents[each.oid] for each in entries}
 
 
 def check_ref(ref: str) -> None:

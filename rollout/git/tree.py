@@ -59,6 +59,16 @@ def manifests(listing: bytes, limits: TreeLimits) -> tuple[Entry, ...]:
     return entries
 
 
+def entries(listing: bytes) -> tuple[Entry, ...]:
+    """Every file in the output of `ls-tree -r -l -z`, whatever it is called."""
+    parsed = [_LINE.fullmatch(line) for line in listing.split(b"\0") if line]
+    return tuple(
+        Entry(each["path"].decode(errors="replace"), each["oid"].decode(), int(each["size"]))
+        for each in parsed
+        if each is not None and each["type"] == b"blob"
+    )
+
+
 def _chosen(lines: list[bytes], limits: TreeLimits, problems: list[FileProblem]) -> Iterator[Entry]:
     for line in lines:
         parsed = _LINE.fullmatch(line)

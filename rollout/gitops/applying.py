@@ -6,7 +6,7 @@ What a Rollout writes too is applied inside that Rollout's turn, composed with w
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -76,6 +76,8 @@ class Difference:
     manifest: Written
     live: Manifest | None
     changes: tuple[Change, ...]
+    wanted: Manifest = field(default_factory=dict)
+    """What applying it would make of it."""
 
     def __str__(self) -> str:
         """Render for an Event."""
@@ -113,9 +115,7 @@ class Applier:
             ManifestsRefused: something of it would be refused; nothing was applied.
             Retry: the API server can't be reached.
         """
-        problems = [problem for manifest in manifests for problem in _invalid(manifest)]
-        if problems:
-            raise ManifestsRefused(tuple(problems), "InvalidManifest")
+        _refuse_invalid(manifests)
         around = await self._around(source, manifests, now)
         early = [manifest for manifest in manifests if manifest.kind in FIRST]
         rest = [manifest for manifest in manifests if manifest.kind not in FIRST]
@@ -175,6 +175,18 @@ class Applier:
         """
         around = await self._around(source, manifests, now)
         return tuple(await self._try_all(source, manifests, around))
+
+    async def would(
+        self, source: Source, manifests: Sequence[Written], now: datetime
+    ) -> tuple[Difference, ...]:
+        """What applying a revision would change; nothing is written.
+
+        Raises:
+            ManifestsRefused: something of it would be refused.
+            Retry: the API server can't be reached.
+        """
+        _refuse_invalid(manifests)
+        return await self.drift(source, manifests, now)
 
     async def correct(self, source: Source, difference: Difference, now: datetime) -> None:
         """Make an object what Git says.
@@ -236,10 +248,10 @@ class Applier:
         if manifest.kind == "Rollout":
             await self._try_template(answer)
         if live is None:
-            return Difference(manifest, None, ())
+            return Difference(manifest, None, (), answer)
         added = ownership.added(live) if source.takes_back else ()
         changes = (*ownership.changes(live, answer), *added)
-        return Difference(manifest, live, changes) if changes else None
+        return Difference(manifest, live, changes, answer) if changes else None
 
     async def _body(
         self, source: Source, manifest: Written, live: Manifest | None, around: Around
@@ -343,6 +355,11 @@ def _users(manifest: Written, rollouts: dict[str, Reading]) -> dict[str, Reading
         for name, reading in rollouts.items()
         if composing.uses(reading, manifest.kind, manifest.name)
     }
+
+
+def _refuse_invalid(manifests: Sequence[Written]) -> None:
+    if problems := [problem for manifest in manifests for problem in _invalid(manifest)]:
+        raise ManifestsRefused(tuple(problems), "InvalidManifest")
 
 
 def _invalid(manifest: Written) -> tuple[FileProblem, ...]:
