@@ -199,9 +199,8 @@ class Turn:
             return
         self._fenced(run)
         at = replicasets.time_text(self._now)
-        ended = {"phase": phase, "message": short(message), "completedAt": at}
         try:
-            await save(self._kube, {**run, "status": {**(run.get("status") or {}), **ended}})
+            await save(self._kube, {**run, "status": runs.ended(run, phase, short(message), at)})
         except Stalled as refused:
             log.warning("%s: AnalysisRun %s can't be ended: %s", self._name, name, refused)
         self._measurer.forget(run["metadata"]["uid"])

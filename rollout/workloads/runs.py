@@ -150,6 +150,23 @@ def read(run: Manifest) -> observed.Run:
     )
 
 
+def ended(run: Manifest, phase: str, message: str, at: str) -> dict[str, Any]:
+    """The status of a run that is over; metrics that were stopped before their end are no successes (D1)."""
+    status = dict(run.get("status") or {})
+    results = [_stopped(each, phase) for each in status.get("metricResults") or ()]
+    told = {"phase": phase, "message": message, "completedAt": at}
+    return {**status, **told, **({"metricResults": results} if results else {})}
+
+
+def _stopped(result: Mapping[str, Any], phase: str) -> Mapping[str, Any]:
+    if result.get("phase") not in ("Running", "Error"):
+        return result
+    last = (result.get("measurements") or [{}])[-1]
+    if phase == last.get("phase") == "Successful":
+        return {**result, "phase": "Successful"}
+    return {**result, "phase": "Inconclusive", "message": "stopped before it was decided"}
+
+
 def placeholders(
     namespace: str,
     name: str,
