@@ -1,7 +1,8 @@
 """A Prometheus at the border: counters of a scripted world, answered as Prometheus answers instant queries.
 
-It knows range selectors (`name{label="value"}[60000ms]`) and `count(...)`, which is all that the operator
-asks. What it does for one namespace may be scripted, so that stories can share it.
+It knows selectors (`name{label="value"}`), with a range (`[60000ms]`) or without, and `count(...)`, which is
+all that the operator and the stories ask. What it does for one namespace may be scripted, so that stories can
+share it.
 """
 
 import asyncio
@@ -123,13 +124,20 @@ def evaluate(query: str, at: float, targets: Iterable[Target], mode: Mode | None
     if counted:
         return _vector(_select(counted["of"], at, targets, mode), counted["by"], at)
     found = _QUERY.fullmatch(query)
-    if found is None or found["span"] is None:
+    if found is None or not (found["name"] or found["matchers"]):
         raise ValueError(f"1:1: parse error: {query!r}")
+    if found["span"] is None:
+        return _newest(_select(query, at, targets, mode))
     result = [
         {"metric": labels, "values": [[time, _text(value)] for time, value in samples]}
         for labels, samples in _select(query, at, targets, mode)
     ]
     return {"resultType": "matrix", "result": result}
+
+
+def _newest(series: list[tuple[Labels, list[Sample]]]) -> dict[str, object]:
+    result = [{"metric": labels, "value": [at, _text(value)]} for labels, [*_, (at, value)] in series]
+    return {"resultType": "vector", "result": result}
 
 
 def _vector(series: list[tuple[Labels, list[Sample]]], by: str | None, at: float) -> dict[str, object]:
@@ -178,6 +186,8 @@ def _series(target: Target, mode: Mode | None) -> Iterable[tuple[Labels, Callabl
         labels = {**where, "instance": instance}
         yield {**labels, "__name__": "up"}, constant(1.0)
         yield {**labels, "__name__": "process_start_time_seconds"}, constant(target.began)
+        good = math.nan if mode is Mode.NAN else 1 - target.errors
+        yield {**labels, "__name__": "shop:success:ratio"}, constant(good)
         yield {**labels, "__name__": "http_requests_total", "code": "200"}, counter(1 - target.errors)
         yield {**labels, "__name__": "http_requests_total", "code": "500"}, counter(target.errors)
         for edge, share in zip(EDGES, (0.9, 0.99, 1.0), strict=True):
