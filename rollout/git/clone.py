@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from rollout.api.errors import Retry, Stalled
 from rollout.git import tree
 from rollout.git.credential import Credential
+from rollout.git.environment import Extra
 from rollout.git.remote import Remote, check_sha, explain
 from rollout.git.repository import CommandFailed, Repository
 from rollout.git.revision import Revision
@@ -60,6 +61,12 @@ class Clone:
         if self.counts.fetches % _FETCHES_UNTIL_GC == 0:
             self.answers("gc", "--quiet", "--prune=1.day.ago")  # a fetch leaves about 15 loose objects
 
+    def deepen(self, sha: str) -> None:
+        """Bring the whole history of a commit, where it was cut."""
+        if self.repository.run("rev-parse", "--is-shallow-repository").strip() == b"true":
+            options = ("--quiet", "--no-tags", "--no-auto-maintenance", "--no-write-fetch-head")
+            self._ask("fetch", *options, "--unshallow", "--", self.remote.url, sha)
+
     def push(self, refspec: str) -> bool:
         """Push `FROM:TO`, without force; False if another writer was faster.
 
@@ -79,10 +86,12 @@ class Clone:
             raise PushRefused(str(refusal)[:400]) from refusal
         return True
 
-    def local(self, *words: str, stdin: bytes = b"", max_output: int | None = None) -> bytes:
+    def local(
+        self, *words: str, stdin: bytes = b"", max_output: int | None = None, extra: Extra | None = None
+    ) -> bytes:
         """Run a command on what the repository must hold."""
         try:
-            return self.repository.run(*words, stdin=stdin, max_output=max_output)
+            return self.repository.run(*words, stdin=stdin, max_output=max_output, extra=extra)
         except CommandFailed as failure:
             self.forget()
             raise Retry(f"the mirror is damaged and will be fetched again: {failure}") from failure

@@ -37,8 +37,8 @@ class GitPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """What one command needs besides: files that only it can read, configuration that names their directory
-    as `{home}`, and variables.
+    """What one command needs besides: files that only it can read; configuration and variables, which name
+    their directory as `{home}`.
     """
 
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
@@ -76,7 +76,7 @@ def private_environment(
             "LC_ALL": "C",
             "PATH": ":".join(dict.fromkeys([_directory_of_git(), "/usr/bin", "/bin"])),
             **ssh,
-            **extra.variables,
+            **{name: said.replace("{home}", str(directory)) for name, said in extra.variables.items()},
         }
     finally:
         shutil.rmtree(directory, ignore_errors=True)

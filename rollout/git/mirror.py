@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from rollout.api.errors import Retry, Stalled
 from rollout.api.gitsource import Ref
-from rollout.git import notebook, refs, reverting, tree
+from rollout.git import notebook, refs, reverting, tree, verifying
 from rollout.git.clone import Clone, Counts
 from rollout.git.credential import Credential
 from rollout.git.environment import GitPolicy
@@ -24,6 +24,7 @@ from rollout.git.remote import check_branch, check_path, check_sha, parse_url
 from rollout.git.repository import Repository
 from rollout.git.reverting import Order
 from rollout.git.revision import Blob, Revision
+from rollout.git.signers import Signers
 from rollout.git.tree import TreeLimits
 
 __all__ = ["GitPolicy", "Mirror", "Mirrors", "TreeLimits"]
@@ -124,6 +125,13 @@ class Mirror:
         False where the mirror never held `old` (it begins with the first revision it saw).
         """
         return await self._in_thread(lambda: self._rewritten(check_sha(old), check_sha(new)))
+
+    async def verify(self, revision: Revision, signers: Signers, since: str = "") -> None:
+        """Check that a revision, and what came with it after the commit `since`, is signed by these.
+
+        Raises `Stalled(VerificationFailed)`.
+        """
+        await self._in_thread(lambda: verifying.verify(self._clone, signers, revision.sha, since))
 
     async def last_commit_touching(self, revision: Revision, path: str, since: str = "") -> Revision | None:
         """The newest commit up to `revision`, and after `since` if given, that changed a file.

@@ -13,13 +13,21 @@ from datetime import datetime, timedelta
 
 from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Retry, Stalled
-from rollout.api.gitsource import GitSource, GitSourceStatus, InventoryEntry, WriteBackMode, parse_git_source
+from rollout.api.gitsource import (
+    GitSource,
+    GitSourceStatus,
+    InventoryEntry,
+    VerifyMode,
+    WriteBackMode,
+    parse_git_source,
+)
 from rollout.git.credential import Credential
 from rollout.git.environment import GitPolicy
-from rollout.git.errors import ManifestsRefused, NoteRefused, WriteBackRefused
+from rollout.git.errors import NoteRefused, WriteBackRefused
 from rollout.git.manifests import Parser, apply_order
 from rollout.git.mirror import Mirror, Mirrors
 from rollout.git.revision import Revision
+from rollout.git.signers import Signers
 from rollout.gitops import inventory, notes
 from rollout.gitops.applying import Applier
 from rollout.gitops.clusters import Clusters
@@ -144,8 +152,10 @@ class GitOps:
         source, status = visit.source, visit.status
         metadata = source.metadata
         parser = self._parsers.setdefault((metadata.namespace, metadata.name), Parser())
+        facts: tuple[Fact, ...] = ()
         try:
             notices = await self._rewritten(visit, revision)
+            facts = await self._verified(visit, revision)
             blobs = await visit.mirror.read(revision, source.spec.path)
             parsed = await asyncio.to_thread(parser.parse, blobs, metadata.namespace, CLUSTER_SCOPED)
             applier = await self._clusters.applier(source)
@@ -155,20 +165,37 @@ class GitOps:
                 source, visit.mirror, revision, {blob.path: blob.oid for blob in blobs}, manifests
             )
             applied = await applier.apply(stands.source, manifests, visit.now)
-        except ManifestsRefused as refused:
-            return Outcome.refused(refused.reason, str(refused), revision)
         except Stalled as stalled:
-            return Outcome.refused(stalled.reason, str(stalled), revision)
+            if stalled.reason == "VerificationFailed":
+                facts = (("SourceVerified", False, stalled.reason, str(stalled)),)
+            return Outcome.refused(stalled.reason, str(stalled), revision).stating(*facts)
         if applied.failed or applied.waiting:
             done = f"applied {', '.join(applied.changed)}; " if applied.changed else ""
             left = done + "; ".join(applied.failed or applied.waiting)
             short = Outcome.partly(left, revision) if applied.failed else Outcome.waiting(left, revision)
             joined = inventory.joined(status.inventory, inventory.applied(manifests))
-            return short.with_inventory(joined).telling(*notices)
+            return short.with_inventory(joined).telling(*notices).stating(*facts)
         self.keeper.applied((metadata.namespace, metadata.name), stands, visit.now)
-        outcome = Outcome.applied(revision, applied.changed).telling(*notices, *_ignored(applied.ignored))
+        outcome = Outcome.applied(revision, applied.changed).stating(*facts)
+        outcome = outcome.telling(*notices, *_ignored(applied.ignored))
         known = status.model_copy(update={"inventory": inventory.after(status.inventory, manifests)})
         return await self._prune(visit, applier, known, outcome, revision)
+
+    async def _verified(self, visit: Visit, revision: Revision) -> tuple[Fact, ...]:
+        """Check who signed a revision.
+
+        Raises:
+            Stalled: it can't be checked, or was not signed by who has to.
+        """
+        asked = visit.source.spec.verify
+        if asked is None:
+            return (("SourceVerified", False, "", ""),)
+        namespace = visit.source.metadata.namespace
+        held = await read_secret(self._kube, namespace, asked.secret_ref.name, "spec.verify.secretRef.name")
+        told = visit.status.last_applied_revision
+        since = Revision.told(told).sha if told and asked.mode is VerifyMode.RANGE else ""
+        await visit.mirror.verify(revision, Signers.from_secret(held), since)
+        return (("SourceVerified", True, "Verified", f"{revision.short} is signed by who has to"),)
 
     async def _rewritten(self, visit: Visit, revision: Revision) -> tuple[tuple[str, str], ...]:
         """What there is to tell of a branch that no longer holds what was applied last.
