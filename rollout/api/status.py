@@ -65,7 +65,8 @@ class Verdict(StrEnum):
 
 
 class ConditionType(StrEnum):
-    """Conditions, all of normal polarity but InvalidSpec, Paused, RolledBack and AnalysisBlind."""
+    """Conditions, all of normal polarity but InvalidSpec, Paused, RolledBack, AnalysisBlind
+    and Misrouted."""
 
     AVAILABLE = "Available"
     PROGRESSING = "Progressing"
@@ -75,6 +76,7 @@ class ConditionType(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     ROLLED_BACK = "RolledBack"
     ANALYSIS_BLIND = "AnalysisBlind"
+    MISROUTED = "Misrouted"
 
 
 class Condition(Model):

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from analysis.course import Sight
 from analysis.policy import InvalidPolicy, Policy
 from analysis.reading import Context, Reading, Status
-from analysis.sequential import Checkpoint, begin, begin_step, fold, skip
+from analysis.sequential import Checkpoint, begin, begin_step, fold, route, skip
 from analysis.sources import Arms, Source, take
 from analysis.verdict import Judgement, judge
 from rollout.api.analysis import Metric
@@ -26,6 +27,9 @@ from rollout.api.caps import capped_run
 from rollout.api.errors import InvalidSpec
 from rollout.api.status import PauseReason, RolloutStatus, Stage
 from rollout.measure import policy as words
+from rollout.measure import routing
+from rollout.measure.course import NO_LOOKS, Course, seen
+from rollout.measure.held import Held
 from rollout.measure.pace import next_look, slot, spacing, tolerance
 from rollout.plan import schedule
 from rollout.plan.drift import strayed
@@ -68,6 +72,8 @@ class Measured:
     look_at: datetime | None = None
     judgement: Judgement | None = None
     """What the evidence is the gist of; None where nothing was judged."""
+    sight: Sight | None = None
+    """The same as a point of a picture."""
 
 
 NOTHING = Measured(NO_EVIDENCE)
@@ -88,10 +94,14 @@ class _Kept:
     saved: Checkpoint | None
     saved_at: datetime
     used_at: datetime
+    held: Held
+    """Its threshold metrics."""
     due: dict[str, datetime] = field(default_factory=dict)
     """By metric: when to look again."""
     policy: tuple[tuple[timedelta | None, ...], Policy] | None = None
     """What it is judged by, and the scrape intervals that this was made of."""
+    course: Course = NO_LOOKS
+    """What the evidence was up to now, for pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +111,15 @@ class _Refusal:
 
 
 class Measurer:
-    """Asks and judges for all Rollouts; `source_of` gives the source at an address, `lag` is its delay."""
+    """Asks and judges for all Rollouts; `source_of` gives the source at an address, `lag` is its delay.
 
-    def __init__(self, source_of: Callable[[str], Source], lag: timedelta) -> None:
+    routed: whether the weights that are recorded split the requests that are counted; not in a replay.
+    """
+
+    def __init__(self, source_of: Callable[[str], Source], lag: timedelta, *, routed: bool = True) -> None:
         self._source_of = source_of
         self._lag = lag
+        self._routed = routed
         self._kept: dict[str, _Kept] = {}
         self._refusals: dict[str, _Refusal] = {}
         self._names: Counter[str] = Counter()
@@ -114,11 +128,14 @@ class Measurer:
     async def measure(self, observed: Observed, run: Manifest | None, now: datetime) -> Measured:
         """The evidence for this turn; `run` is the live background AnalysisRun where it isn't kept yet."""
         kept = self._keep(observed, run, now)
-        if kept is None or not _measures(observed.status):
+        asked = _background(observed)
+        if asked is None or not _measures(observed.status):
             return NOTHING
-        refusal = self._refusals.get(kept.uid)
+        refusal = self._refusals.get(asked.uid)
         if refusal is not None and now < refusal.until:
             return Measured(Evidence(Outcome.BLIND, refusal.why), look_at=refusal.until)
+        if kept is None:
+            return NOTHING
         step = _step(observed)
         try:
             policy = _policy(kept)
@@ -127,12 +144,16 @@ class Measurer:
             return Measured(Evidence(Outcome.BLIND, reason, problems=(reason,)))
         self._begin_step(kept, observed)
         self._leave_out(kept, observed)
+        if self._routed:
+            self._route(kept, observed, now)
         due = [
             metric
             for metric in words.measured_in(kept.asked.spec, step)
             if self._is_due(kept, metric, now) and not strayed(observed)
         ]
         readings = await asyncio.gather(*(self._look(kept, policy, observed, metric, now) for metric in due))
+        if not strayed(observed):
+            await kept.held.measure(step, self._source_of, now - self._lag, now)
         for metric, reading in zip(due, readings, strict=True):
             kept.checkpoint = fold(policy, kept.checkpoint, metric.name, reading)
             kept.due[metric.name] = next_look(self._slot(observed), _interval(kept, metric), now)
@@ -150,7 +171,7 @@ class Measurer:
         """The run under way, if nothing was counted for any of its metrics yet."""
         run = _background(observed)
         kept = self._kept.get(run.uid) if run is not None else None
-        if kept is None or any(state.looks for state in kept.checkpoint.metrics.values()):
+        if kept is None or kept.held.counted or any(s.looks for s in kept.checkpoint.metrics.values()):
             return None
         return kept.asked
 
@@ -160,6 +181,7 @@ class Measurer:
         if kept is not None:
             kept.run, kept.version = _text(run), run["metadata"]["resourceVersion"]
             kept.saved, kept.saved_at = kept.checkpoint, now
+            kept.held.mark_saved()
             self._refusals.pop(run["metadata"]["uid"], None)
 
     def version(self, uid: str) -> str:
@@ -182,10 +204,11 @@ class Measurer:
         if seen is None:
             return None
         if seen.uid not in self._kept and run is not None:
-            kept = _read(run, observed, now)
-            if kept is not None:
-                self._kept[seen.uid] = kept
+            try:
+                self._kept[seen.uid] = _read(run, observed, now)
                 self._names[observed.name] += 1
+            except UnreadableRunError as unreadable:
+                self.refuse(seen.uid, str(unreadable), now)
         self._prune(now)
         found = self._kept.get(seen.uid)
         if found is not None:
@@ -207,6 +230,7 @@ class Measurer:
             return
         key = schedule.evidence_key(observed.spec.strategy.canary.steps, status.current_step_index)
         kept.checkpoint = begin_step(kept.checkpoint, key, status.step_effect_since)
+        kept.held.begin_step(_step(observed), key, status.step_effect_since)
         # What an inline step asks begins with that step: traffic before it is not its evidence.
         for name, state in kept.checkpoint.metrics.items():
             if name.endswith(f"@{key}") and not state.looks:
@@ -219,6 +243,13 @@ class Measurer:
         if until is not None:
             for name in kept.checkpoint.metrics:
                 kept.checkpoint = skip(kept.checkpoint, name, until)
+
+    @staticmethod
+    def _route(kept: _Kept, observed: Observed, now: datetime) -> None:
+        """What the canary's share of the requests is held against from here on."""
+        asked = None if strayed(observed) else routing.weight_at(observed.status)
+        weight, since = asked or (None, now)
+        kept.checkpoint = route(kept.checkpoint, weight, since)
 
     @staticmethod
     def _is_due(kept: _Kept, metric: Metric, now: datetime) -> bool:
@@ -245,15 +276,21 @@ class Measurer:
     def _judge(self, kept: _Kept, policy: Policy, observed: Observed, step: str, now: datetime) -> Measured:
         spec = kept.asked.spec
         active = words.active_in(spec, step)
-        judgement = judge(policy, kept.checkpoint, now, active=active)
-        evidence = words.hear(judgement, policy, kept.checkpoint, active, spec, now)
+        compared = active & kept.checkpoint.metrics.keys()
+        judgement = judge(policy, kept.checkpoint, now, active=compared)
+        heard = words.hear(judgement, policy, kept.checkpoint, compared, spec, now)
+        evidence = kept.held.joined(heard, active, step)
         looks = [self._look_at(kept, metric, now) for metric in words.measured_in(spec, step)]
+        looks += [at for at in [kept.held.look_at(step)] if at is not None]
         under_way = len(self._kept)
+        sight = seen(observed, judgement, compared, now)
+        kept.course = kept.course.noted(now, sight)
         return Measured(
             replace(evidence, told_every=spacing(under_way, evidence.told_every)),
             unsaved=_unsaved(kept, observed, evidence, now, spacing(under_way, SAVE_EVERY)),
             look_at=min(looks, default=None),
             judgement=judgement,
+            sight=sight,
         )
 
     @staticmethod
@@ -286,7 +323,7 @@ def _step(observed: Observed) -> str:
 
 
 def _policy(kept: _Kept) -> Policy:
-    scraped = tuple(kept.checkpoint.scrape_interval(metric.name) for metric in kept.asked.spec.metrics)
+    scraped = tuple(kept.checkpoint.scrape_interval(metric.name) for metric in kept.asked.spec.compared)
     if kept.policy is None or kept.policy[0] != scraped:
         kept.policy = (scraped, words.policy_of(kept.asked.spec, kept.checkpoint))
     return kept.policy[1]
@@ -296,19 +333,31 @@ def _interval(kept: _Kept, metric: Metric) -> timedelta:
     return metric.interval or kept.checkpoint.scrape_interval(metric.name) or UNKNOWN_INTERVAL
 
 
-def _read(run: Manifest, observed: Observed, now: datetime) -> _Kept | None:
-    """A run as written: where it stands, or at its start."""
+class UnreadableRunError(Exception):
+    """An AnalysisRun that this operator can't go on from; the text says why, and what to do."""
+
+
+def _read(run: Manifest, observed: Observed, now: datetime) -> _Kept:
+    """A run as written: where it stands, or at its start.
+
+    Raises:
+        UnreadableRunError: another operator wrote it, or somebody changed it.
+    """
     try:
         asked = parse_analysis_run(run)
-    except InvalidSpec as invalid:
-        log.warning("AnalysisRun %s/%s: %s", observed.namespace, run["metadata"]["name"], invalid)
-        return None
-    written = (run.get("status") or {}).get("checkpoint")
-    if written:
-        saved = checkpoint = Checkpoint.from_json(written)
-    else:
+        written = (run.get("status") or {}).get("checkpoint")
+        held = Held.read(asked.spec, run.get("status") or {})
+        saved = Checkpoint.from_json(written) if written else None
         at = observed.status.step_effect_since or now
-        saved, checkpoint = None, begin(words.policy_of(asked.spec), at)
+        checkpoint = saved or begin(words.policy_of(asked.spec), at)
+        missing = {metric.name for metric in asked.spec.compared} - checkpoint.metrics.keys()
+        if missing:
+            raise ValueError(f"the checkpoint knows nothing of {', '.join(sorted(missing))}")
+    except (InvalidSpec, InvalidPolicy, ValueError) as wrong:
+        name = run["metadata"]["name"]
+        log.warning("AnalysisRun %s/%s: %s", observed.namespace, name, wrong)
+        remedy = "run the operator that wrote it, or give the attempt up by abort and retry"
+        raise UnreadableRunError(f"AnalysisRun {name}: {wrong} ({remedy})") from wrong
     metadata = run["metadata"]
     return _Kept(
         observed.name,
@@ -320,6 +369,8 @@ def _read(run: Manifest, observed: Observed, now: datetime) -> _Kept | None:
         saved,
         saved_at=now,
         used_at=now,
+        held=held,
+        course=Course.from_json((run.get("status") or {}).get("course") or {}),
     )
 
 
@@ -332,14 +383,14 @@ def _text(run: Manifest) -> bytes:
 def _unsaved(
     kept: _Kept, observed: Observed, evidence: Evidence, now: datetime, every: timedelta
 ) -> Unsaved | None:
-    if kept.checkpoint == kept.saved:
+    if kept.checkpoint == kept.saved and not kept.held.unsaved:
         return None
     waits = any(
         pause.reason in (PauseReason.STEP, PauseReason.USER, PauseReason.INCONCLUSIVE)
         for pause in observed.status.pause_conditions
     )
     period = SAVE_PAUSED_EVERY if waits else every
-    due = kept.saved is None or now - kept.saved_at >= period
+    due = kept.saved is None or kept.held.grave or now - kept.saved_at >= period
     return Unsaved(due, lambda: _rendered(kept, evidence, now))
 
 
@@ -352,6 +403,8 @@ def _rendered(kept: _Kept, evidence: Evidence, now: datetime) -> Mapping[str, An
         message=str(evidence.outcome),
         started_at=run.pop("startedAt") or now,
         evidence=evidence.metrics,
+        metric_results=kept.held.results(),
         checkpoint=kept.checkpoint.to_json(),
+        course=kept.course.to_json(),
     )
     return {**run, "status": capped_run(status).manifest()}

@@ -14,6 +14,7 @@ from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.margin import Margin, Scale, Unit
 from rollout.api.measures import WARM_UP, Against, HarmBy, Mean, Up
 from rollout.api.status import EVIDENCE_LIMIT, MESSAGE_LIMIT_BYTES, ArmSamples, Counted, MetricEvidence
+from rollout.measure import routing
 from rollout.plan import evidence as heard
 
 _PER_SECOND = {LatencyUnit.SECONDS: 1.0, LatencyUnit.MILLISECONDS: 1000.0}
@@ -36,6 +37,7 @@ def policy_of(run: AnalysisRunSpec, checkpoint: Checkpoint | None = None) -> jud
         alpha=run.false_rollback,
         beta=run.false_promotion,
         stale_after=max(SHORTEST_STALE, 4 * max(known)) if known else default.stale_after,
+        share=routing.share_of(run),
     )
 
 
@@ -118,6 +120,7 @@ def hear(
 ) -> heard.Evidence:
     """The judgement as the planner hears it."""
     outcome = _outcome(judgement, policy, checkpoint, active, now)
+    share, elsewhere = routing.sent(judgement)
     inconclusive = outcome in (heard.Outcome.UNDECIDED, heard.Outcome.BLIND)
     problems = [
         f"{asked_at(verdict.name)}: metric {verdict.reason} (mend it in its AnalysisTemplate)"
@@ -126,7 +129,9 @@ def hear(
     ]
     return heard.Evidence(
         outcome=outcome,
-        reason=judgement.reason[:MESSAGE_LIMIT_BYTES],
+        reason=elsewhere if outcome is heard.Outcome.MISROUTED else judgement.reason[:MESSAGE_LIMIT_BYTES],
+        share=share,
+        routing=elsewhere,
         step_key=checkpoint.step,
         compatible=inconclusive and not compatible(policy, checkpoint, now, active=active),
         metrics=shown(judgement, run),
@@ -158,9 +163,9 @@ def _outcome(
         case Outcome.NO_DATA | Outcome.ERROR:
             return heard.Outcome.BLIND
         case Outcome.MISROUTED:
-            return heard.Outcome.BLIND
-        case Outcome.UNDECIDED if all(policy.metric(name).role is judged.Role.WARN for name in active):
-            return heard.Outcome.NOT_WORSE  # what is only shown holds nobody up
+            return heard.Outcome.MISROUTED
+        case Outcome.UNDECIDED if not any(policy.metric(name).role.gates for name in active):
+            return heard.Outcome.NOT_WORSE  # what needs no proof holds nobody up
         case Outcome.UNDECIDED:
             return heard.Outcome.UNDECIDED
 

@@ -57,6 +57,7 @@ _WARNINGS = frozenset(
 _CHANGES: Mapping[ConditionType, str] = {
     ConditionType.INVALID_SPEC: "InvalidSpec",
     ConditionType.ANALYSIS_BLIND: "AnalysisBlind",
+    ConditionType.MISROUTED: "TrafficMisrouted",
 }
 """Conditions whose coming is a warning, and whose going is good news."""
 

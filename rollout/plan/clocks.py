@@ -6,7 +6,6 @@ from rollout.api.rollout import SetWeightStep
 from rollout.api.status import PauseReason, RolloutStatus, Stage
 from rollout.plan import facts as ask
 from rollout.plan import schedule
-from rollout.plan.evidence import Outcome
 from rollout.plan.facts import Facts
 from rollout.plan.transitions import AT_REST
 
@@ -98,7 +97,7 @@ def _judgement(facts: Facts, status: RolloutStatus) -> RolloutStatus:
     if status.stage is not Stage.STEPPING or status.step_effect_since is None or gate is None:
         return status.model_copy(update={"blind_since": None, "blind_seconds": 0.0})
     still = (
-        facts.evidence.outcome is Outcome.BLIND
+        facts.evidence.outcome.holds
         or facts.blocked
         or facts.paused_by_user(status)
         or ask.pauses(status, PauseReason.INCONCLUSIVE)

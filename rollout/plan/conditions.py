@@ -17,7 +17,7 @@ from rollout.api.status import (
 )
 from rollout.plan import clocks, schedule
 from rollout.plan import facts as ask
-from rollout.plan.evidence import Outcome
+from rollout.plan.evidence import Outcome, Sent
 from rollout.plan.facts import Facts
 from rollout.plan.transitions import CARRYING, UNDER_WAY, Signal
 
@@ -161,6 +161,8 @@ def _paused(facts: Facts, status: RolloutStatus) -> str:
     if ask.pauses(status, PauseReason.STEP) and status.stage is Stage.STEPPING:
         step = schedule.step_at(facts.steps, status.current_step_index)
         timed = schedule.pause_ends(step, status)
+        if timed and facts.evidence.outcome is Outcome.MISROUTED:
+            return f"{PauseReason.STEP}: {_judging(facts)}"
         return f"{PauseReason.STEP}: " + (
             f"until {timed:%H:%M:%S} UTC" if timed else "promote or resume it to go on"
         )
@@ -201,7 +203,7 @@ def _judging(facts: Facts) -> str:
     if facts.evidence.outcome is Outcome.NONE:
         return "in effect"
     return f"the evidence says {facts.evidence.outcome}" + (
-        f" ({facts.evidence.reason})" if facts.evidence.outcome is Outcome.BLIND else ""
+        f" ({facts.evidence.reason})" if facts.evidence.outcome.holds else ""
     )
 
 
@@ -264,6 +266,14 @@ def _asserted(facts: Facts, status: RolloutStatus) -> Iterator[Condition]:
         holds=blind,
         reason="NoMetricData" if blind else "Sighted" if status.stage in UNDER_WAY else "NotJudging",
         message=facts.evidence.reason if blind else "",
+    )
+    sent = facts.evidence.share if status.stage in CARRYING else Sent.UNKNOWN
+    misrouted = sent is Sent.ELSEWHERE
+    yield condition(
+        ConditionType.MISROUTED,
+        holds=misrouted,
+        reason=str(sent),
+        message=facts.evidence.routing if misrouted else "",
     )
 
 

@@ -18,12 +18,30 @@ class Outcome(StrEnum):
     """Not enough evidence yet."""
     BLIND = "blind"
     """No metric data, or the source can't be reached: holds, neither judges (D1, D4)."""
+    MISROUTED = "misrouted"
+    """Requests do not go where the routes say: holds."""
     FAILED = "failed"
     """More measurements failed their condition than a limit allows: roll back."""
     INCONCLUSIVE = "inconclusive"
     """Measured, and neither good nor bad: waiting brings no answer, somebody has to decide."""
     NONE = "none"
     """This policy asks for no analysis now."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing may go forward and no clock of a judgement may run."""
+        return self in (Outcome.BLIND, Outcome.MISROUTED)
+
+
+class Sent(StrEnum):
+    """What the real requests show of the weight: the reasons of the condition `Misrouted`."""
+
+    UNKNOWN = "NotJudging"
+    UNVERIFIED = "ShareUnverified"
+    """No request was counted at this weight yet."""
+    AS_ASKED = "ShareVerified"
+    """Nothing contradicts it."""
+    ELSEWHERE = "ShareContradicted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +57,10 @@ class Evidence:
     metrics: tuple[MetricEvidence, ...] = ()
     decided_at: datetime | None = None
     """The time of the sample that decided."""
+    share: Sent = Sent.UNKNOWN
+    """What the requests show of the route."""
+    routing: str = ""
+    """Where they go instead, and the remedy; '' while nothing contradicts the weight."""
     problems: tuple[str, ...] = ()
     """Configuration errors: a query that Prometheus refuses, several series where one is meant."""
     told_every: timedelta = timedelta(seconds=2)

@@ -175,7 +175,9 @@ def _back(facts: Facts, status: RolloutStatus) -> bool:
 
 
 def _step(facts: Facts, status: RolloutStatus) -> Signal | None:
-    """Whether the step whose effect was read back is over."""
+    """Whether the step whose effect was read back is over, and no requests contradict it (D2)."""
+    if facts.evidence.outcome is Outcome.MISROUTED:
+        return None
     step = schedule.step_at(facts.steps, status.current_step_index)
     if facts.evidence.outcome is Outcome.INCONCLUSIVE:
         return _unanswered(facts, status)
@@ -211,14 +213,19 @@ def _judged(facts: Facts, status: RolloutStatus) -> Signal | None:
     judged_for = schedule.judged_for(status, facts.now)
     if _proved(facts, status) and judged_for >= schedule.least(gate):
         return Signal.STEP_PASSED
-    if facts.evidence.outcome is Outcome.BLIND or judged_for < gate.max_duration:
+    if facts.evidence.outcome.holds or judged_for < gate.max_duration:
         return None
     return _given_up(facts, status, gate.on_inconclusive) or Signal.STEP_HELD
 
 
 def _unanswered(facts: Facts, status: RolloutStatus) -> Signal | None:
-    """A metric stays without an answer: nothing goes forward, no timed pause either."""
-    if ask.pauses(status, PauseReason.INCONCLUSIVE):
+    """A metric stays without an answer: nothing goes forward, no timed pause either.
+
+    Whoever resumes has it looked at again: what was measured before that holds nobody up.
+    """
+    told, since = facts.evidence.decided_at, status.step_effect_since
+    looked_again = told is not None and since is not None and told < since
+    if ask.pauses(status, PauseReason.INCONCLUSIVE) or looked_again:
         return None
     gate = schedule.gate(schedule.step_at(facts.steps, status.current_step_index))
     asked = gate.on_inconclusive if gate is not None else OnInconclusive.PAUSE

@@ -34,6 +34,6 @@ def test_every_metric_is_listed_and_no_other() -> None:
 def test_every_event_of_a_rollout_is_listed_and_no_other() -> None:
     reasons = set(re.findall(r'"((?:[A-Z][a-z]+){2,})"', ANNOUNCED))
     reasons |= set(intents._EVENTS.values())
-    reasons |= {"Promoting", "AnalysisBlindOver", "InvalidSpecOver", "FieldsPruned"}
+    reasons |= {"Promoting", "AnalysisBlindOver", "TrafficMisroutedOver", "InvalidSpecOver", "FieldsPruned"}
     reasons |= set(re.findall(r'"(StatusReduced|StatusRefused|CRDOutdated)"', RECORDED))
     assert first_cells("### Rollout", "### GitSource") == reasons

@@ -14,7 +14,7 @@ from rollout.plan.actions import (
     EnsureSelector,
     EnsureWeights,
 )
-from rollout.plan.evidence import Evidence, Outcome
+from rollout.plan.evidence import Evidence, Outcome, Sent
 
 STORIES: list[Any] = []
 
@@ -356,6 +356,42 @@ def blind() -> None:
     assert world.condition("AnalysisBlind") == "True"
     world.judge = says(Outcome.NOT_WORSE)
     world.run(healthy)
+
+
+MISROUTED = Evidence(
+    Outcome.MISROUTED,
+    "the canary gets about 13 % of the requests",
+    share=Sent.ELSEWHERE,
+    routing="the canary gets about 13 % of the requests",
+)
+
+
+def test_requests_that_go_elsewhere_hold_every_step_and_no_clock_runs_meanwhile() -> None:
+    """D2: what was read back is contradicted by the real requests, which is a veto."""
+    world = steady(spec({"setWeight": 25}, {"pause": {"duration": "30s"}}, *JUDGED, analysis=True))
+    world.push("v2")
+    world.run(lambda world: world.status.current_step_index == 1)
+    world.judge = lambda world: MISROUTED
+    world.wait(900)
+    assert (world.status.current_step_index, world.weight, world.stage) == (1, 25, Stage.STEPPING)
+    assert world.condition("Misrouted") == "True"
+    assert "misrouted (the canary gets about 13 % of the requests)" in world.status.message
+    assert world.reasons().count("TrafficMisrouted") == 1
+    world.judge = says(Outcome.NOT_WORSE)
+    world.run(healthy)
+    assert world.condition("Misrouted") == "False"
+    assert "TrafficMisroutedOver" in world.reasons()
+
+
+def test_a_judgement_that_is_misrouted_comes_to_no_maximum() -> None:
+    world = steady(spec(*JUDGED, analysis=True))
+    world.push("v2")
+    world.run(lambda world: world.status.current_step_index == 1)
+    world.judge = lambda world: MISROUTED
+    world.wait(3600)
+    assert (world.status.current_step_index, world.phase) == (1, Phase.PROGRESSING)
+    world.judge = says(Outcome.WORSE)
+    world.run(degraded)
 
 
 @story(29, "a template is missing: InvalidSpec, an abort works, and it recovers by itself")
