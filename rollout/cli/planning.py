@@ -32,7 +32,7 @@ from rollout.measure.policy import policy_of
 from rollout.measure.recent import Lately
 from rollout.measure.versions import any_version, versions
 from rollout.show import outlook
-from rollout.workloads import runs
+from rollout.workloads import runs, thresholds
 from rollout.workloads.runs import Templates
 
 
@@ -262,15 +262,25 @@ def _planned(document: Document, known: Sequence[Document], stable: str | None, 
         problems = runs.problems(rollout.spec, templates, broken, plane)
         if problems:
             raise InvalidSpec(problems)
-        run = asked_of(rollout.spec, templates, plane, versions(rollout, stable, namespace))
+        foreseen = _foreseeable(rollout.metadata.name, templates)
+        run = asked_of(rollout.spec, foreseen, plane, versions(rollout, stable, namespace))
         asked = [metric.interval for metric in run.compared if metric.interval is not None]
         look = min(asked, default=DEFAULT_INTERVAL)
         policy, holds = policy_of(run), holds_of(rollout.spec, run)
-        return Planned(document.path, rollout, any_version(run), policy, holds, look, templates)
+        return Planned(document.path, rollout, any_version(run), policy, holds, look, foreseen)
     except InvalidSpec as invalid:
         raise Failure(f"{document.path}:{document.line}: {invalid.problems[0]}") from invalid
     except InvalidPolicy as invalid:
         raise Failure(f"{document.path}:{document.line}: {invalid}") from invalid
+
+
+def _foreseeable(name: str, templates: Templates) -> Templates:
+    """The templates without what no count of requests foretells, and a word about that."""
+    left_out = sorted({metric for template in templates.values() for metric in thresholds.of(template)})
+    if left_out:
+        told = f"threshold metrics are left out, only compare is foreseen: {', '.join(left_out)}"
+        sys.stderr.write(f"note: {name}: {told}\n")
+    return {key: thresholds.without(template) for key, template in templates.items()}
 
 
 def _forecast(each: Planned, traffic: Traffic, bad_rate: str | None, power: float) -> Forecast:

@@ -10,6 +10,7 @@ from rollout.lint.asking import not_allowed
 from rollout.lint.findings import Document, Finding, Severity
 from rollout.lint.planes import plane_of
 from rollout.lint.references import claimed_twice, referring, templates_of
+from rollout.lint.thresholds import doubtful
 
 __all__ = ["Document", "Finding", "Severity", "is_kind", "lint", "named", "plane_of", "templates_of"]
 
@@ -26,6 +27,7 @@ def lint(
     findings = [finding for document in given for finding in alone(document)]
     known = [document for document in given if named(document.body)]
     findings += [finding for document in known for finding in not_allowed(document, allows)]
+    findings += [finding for document in known for finding in doubtful(document)]
     findings += twice(known)
     rollouts = [(document, value) for document in known if (value := rollout_of(document.body)) is not None]
     for document, value in rollouts:

@@ -40,8 +40,27 @@ def ratio(evidence: MetricEvidence) -> str:
     return f"{low} to {evidence.ratio_high:.2g}" if evidence.ratio_high is not None else f"over {low}"
 
 
+_STANDS = {
+    "Successful": "bold green",
+    "Failed": "bold red",
+    "Inconclusive": "bold yellow",
+    "Error": "bold yellow",
+}
+"""How a metric that is held against conditions stands."""
+
+
+def _held(evidence: MetricEvidence, name_width: int) -> Text:
+    """Measurements against conditions: how they stand, and how many there were."""
+    text = Text(evidence.metric.ljust(name_width), "bold")
+    text.append(f"  {evidence.verdict.lower()}", _STANDS.get(evidence.verdict, "default"))
+    text.append(f": {evidence.reason}", "not bold")
+    return text
+
+
 def line(evidence: MetricEvidence, name_width: int = 0, *, narrow: bool = False) -> Text:
     """The whole line, without indentation; `narrow` breaks it before the two proofs."""
+    if evidence.canary is None:
+        return _held(evidence, name_width)
     shown = ratio(evidence)
     text = Text()
     text.append(evidence.metric.ljust(name_width), "bold")

@@ -53,6 +53,16 @@ def chosen(asks: Iterable[Ask], values: Mapping[str, str]) -> tuple[Threshold, .
     return tuple(resolved)
 
 
+def of(template: AnalysisTemplateSpec) -> tuple[str, ...]:
+    """The names of a template's threshold metrics."""
+    return tuple(metric.name for metric in template.metrics if isinstance(metric, Threshold))
+
+
+def without(template: AnalysisTemplateSpec) -> AnalysisTemplateSpec:
+    """A template of what is compared alone."""
+    return template.model_copy(update={"metrics": template.compared})
+
+
 def dry_run(asks: Iterable[Ask]) -> tuple[DryRun, ...]:
     """Each metric that decides nothing, by its own name."""
     return tuple(
