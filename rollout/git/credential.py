@@ -12,7 +12,9 @@ _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """At most one way to authenticate, and the server's certificate authority; never printed."""
+    """At most one way to authenticate, the server's certificate authority, and a certificate of our own;
+    never printed.
+    """
 
     authorization: str = field(default="", repr=False)
     """Value of the HTTP header, e.g. `Bearer abc`."""
@@ -21,8 +23,13 @@ class Credential:
     known_hosts: bytes = field(default=b"", repr=False)
     ca: bytes = field(default=b"", repr=False)
     """PEM certificates to trust instead of the system's."""
+    certificate: bytes = field(default=b"", repr=False)
+    """Our own PEM certificate, and its private key without a passphrase."""
+    key: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
+        if bool(self.certificate) != bool(self.key):
+            raise _invalid("`tls.crt` and `tls.key` go together: add the other one")
         if self.identity and not self.known_hosts:
             raise _invalid(
                 "`identity` needs `known_hosts`: add the output of `ssh-keyscan <host>`, checked by hand"
@@ -32,7 +39,8 @@ class Credential:
     def from_secret(cls, data: Mapping[str, bytes]) -> "Credential":
         """Read a Secret's decoded data.
 
-        One of `token`, `username` and `password`, `bearerToken`, `identity` and `known_hosts`; and `ca.crt`.
+        One of `token`, `username` and `password`, `bearerToken`, `identity` and `known_hosts`; and `ca.crt`,
+        `tls.crt` and `tls.key`.
         Raises `Stalled(InvalidCredential)`, which names keys and never values.
         """
         ways = [key for key in ("token", "password", "bearerToken", "identity") if key in data]
@@ -40,13 +48,17 @@ class Credential:
             raise _invalid("a passphrase for `identity` is not supported: use a deploy key without one")
         if len(ways) > 1:
             raise _invalid(f"{_names(ways)} are given together: keep one")
-        if not ways and "ca.crt" not in data:
+        if not ways and not {"ca.crt", "tls.crt", "tls.key"} & data.keys():
             raise _invalid("it has none of `token`, `username` and `password`, `bearerToken`, `identity`")
         authorization = _authorization(ways[0], data) if ways and ways[0] != "identity" else ""
         identity = data.get("identity", b"")
         if "identity" in ways and b"PRIVATE KEY" not in identity:
             raise _invalid("`identity` is not a private key in PEM or OpenSSH format")
-        return cls(authorization, identity, data.get("known_hosts", b""), data.get("ca.crt", b""))
+        certificate, key = (data.get(name, b"") for name in ("tls.crt", "tls.key"))
+        if b"ENCRYPTED" in key:
+            raise _invalid("a passphrase for `tls.key` is not supported: use a key without one")
+        known_hosts, ca = data.get("known_hosts", b""), data.get("ca.crt", b"")
+        return cls(authorization, identity, known_hosts, ca, certificate, key)
 
 
 def _authorization(way: str, data: Mapping[str, bytes]) -> str:

@@ -89,7 +89,9 @@ def command_line(environment: Mapping[str, str], policy: GitPolicy, words: tuple
     """
     protocols = f"GIT_ALLOW_PROTOCOL={':'.join(sorted(policy.protocols))}"
     variables = [f"{key}={value}" for key, value in environment.items()]
-    limit = ["prlimit", f"--fsize={policy.fetch_bytes}", "--"] if shutil.which("prlimit") else []
+    # A question about refs writes nothing, and is asked at every poll.
+    limited = words[:1] != ("ls-remote",) and shutil.which("prlimit")
+    limit = ["prlimit", f"--fsize={policy.fetch_bytes}", "--"] if limited else []
     return ["env", "-i", protocols, *variables, *limit, "git", *words]
 
 
@@ -134,6 +136,11 @@ def _http_config(directory: Path, remote: Remote, credential: Credential) -> Ite
     if credential.ca and remote.origin:
         _write_private(directory / "ca.crt", credential.ca)
         yield f'[http "{remote.origin}"]\n\tsslCAInfo = "{directory / "ca.crt"}"\n'
+    if credential.certificate and remote.origin:
+        _write_private(directory / "tls.crt", credential.certificate)
+        _write_private(directory / "tls.key", credential.key)
+        files = f'sslCert = "{directory / "tls.crt"}"\n\tsslKey = "{directory / "tls.key"}"'
+        yield f'[http "{remote.origin}"]\n\t{files}\n'
 
 
 def _ssh_command(directory: Path, credential: Credential) -> dict[str, str]:

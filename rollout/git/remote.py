@@ -144,9 +144,15 @@ _COMPLAINTS: tuple[tuple[str, str, str], ...] = (
         "the server does not give out this commit: push it, or change spec.ref.commit",
     ),
     (
-        r"SSL certificate problem|certificate verification failed|error setting certificate",
+        (
+            r"SSL certificate problem|certificate verification failed|error setting certificate"
+            r"|certificate required|TLS fatal alert|unable to set private key|could not load PEM"
+        ),
         "CertificateRefused",
-        "the Secret's ca.crt must hold the authority of the server's certificate, as PEM",
+        (
+            "the Secret's ca.crt must hold the authority of the server's certificate, as PEM, and tls.crt and "
+            "tls.key what the server asks of us"
+        ),
     ),
     (
         r"transport '.*' not allowed|unable to update url base from redirection|error: 30[12378]",

@@ -60,6 +60,10 @@ def test_a_secret_becomes_a_header(data: dict[str, bytes], header: str) -> None:
         pytest.param(
             {"username": b"a:b", "password": b"p"}, "may not hold a colon", id="a user with a colon"
         ),
+        pytest.param({"tls.crt": b"PEM"}, "go together", id="a certificate without its key"),
+        pytest.param(
+            {"tls.crt": b"PEM", "tls.key": b"BEGIN ENCRYPTED"}, "`tls.key` is not", id="a locked key"
+        ),
         pytest.param({"token": b""}, "`token` is empty", id="an empty token"),
         pytest.param({"token": b"\xff"}, "not UTF-8", id="bytes that are no text"),
     ],
@@ -159,6 +163,25 @@ async def test_a_private_authority_is_trusted_if_the_secret_names_it(
     assert len(said) == 1, "a message that names our temporary files would change at each poll"
     right = Credential.from_secret({"ca.crt": authority.cert_pem.bytes()})
     assert (await mirrors.of(url, "shop/git", right).poll()).branch == "main"
+
+
+async def test_a_token_goes_over_https_to_a_server_that_asks_for_our_certificate_too(
+    mirrors: Mirrors, upstream: Upstream, web: Callable[..., WebServer]
+) -> None:
+    sha = upstream.commit({"a.yaml": "a: 1\n"})
+    authority = trustme.CA()
+    ours = authority.issue_cert("rollout@example.com")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(tls)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    url = f"{web(password='pw', tls=tls).origin}/upstream.git"
+    data = {"token": b"pw", "ca.crt": authority.cert_pem.bytes()}
+    with pytest.raises((Stalled, Retry)):  # by an alert, or by a connection that is cut
+        await mirrors.of(url, "shop/git", Credential.from_secret(data)).poll()
+    chain = b"".join(each.bytes() for each in ours.cert_chain_pems)
+    data |= {"tls.crt": chain, "tls.key": ours.private_key_pem.bytes()}
+    assert (await mirrors.of(url, "shop/git", Credential.from_secret(data)).poll()).sha == sha
 
 
 @pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh to say what it understands")
