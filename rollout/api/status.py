@@ -185,6 +185,8 @@ class Counted(StrEnum):
     """Events in so many pod-hours."""
     MEAN = "mean"
     """A gauge."""
+    MEASUREMENTS = "measurements"
+    """None: the metric is held against conditions, and the reason says how its measurements stand."""
 
 
 class MetricEvidence(Model):

@@ -20,7 +20,7 @@ from analysis.threshold import (
 )
 from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.caps import short
-from rollout.api.status import EVIDENCE_LIMIT, MESSAGE_LIMIT_BYTES, MetricEvidence
+from rollout.api.status import EVIDENCE_LIMIT, MESSAGE_LIMIT_BYTES, Counted, MetricEvidence
 from rollout.api.threshold import MetricResult, Threshold, names
 from rollout.measure.measurements import measured
 from rollout.measure.policy import asked_at
@@ -200,6 +200,7 @@ class Held:
             MetricEvidence(
                 metric=rule.name,
                 verdict=str(self.states[rule.name].phase),
+                counted=Counted.MEASUREMENTS,
                 reason=short(self._told(rule) + " (dry run)" * rule.dry_run, MESSAGE_LIMIT_BYTES),
                 query=short(rule.metric.provider.prometheus.query, MESSAGE_LIMIT_BYTES),
             )

@@ -27,7 +27,7 @@ def rate(arm: ArmSamples | None, *, counts: bool = False, counted: Counted = Cou
             return f"{value:.4g}"
         case Counted.RATE:
             shown, out_of = f"{value:.2g}/h", f"{count(arm.bad)} in {arm.total:.2g} pod-hours"
-        case Counted.SHARE:
+        case _:
             shown, out_of = percent(value), f"{count(arm.bad)} of {count(arm.total)}"
     return f"{shown} ({out_of})" if counts else shown
 
@@ -57,9 +57,17 @@ def _held(evidence: MetricEvidence, name_width: int) -> Text:
     return text
 
 
+def _loads(evidence: MetricEvidence) -> str:
+    """Of the pods: ` (2.1 against 9.8 requests/s a pod)`."""
+    canary, stable = (arm and arm.per_pod for arm in (evidence.canary, evidence.stable))
+    if canary is None or stable is None:
+        return ""
+    return f" ({canary:.2g} against {stable:.2g} requests/s a pod)"
+
+
 def line(evidence: MetricEvidence, name_width: int = 0, *, narrow: bool = False) -> Text:
     """The whole line, without indentation; `narrow` breaks it before the two proofs."""
-    if evidence.canary is None:
+    if evidence.counted is Counted.MEASUREMENTS:
         return _held(evidence, name_width)
     shown = ratio(evidence)
     text = Text()
@@ -71,6 +79,8 @@ def line(evidence: MetricEvidence, name_width: int = 0, *, narrow: bool = False)
     text.append(bar(evidence.worse_progress), "red")
     text.append("   fine ")
     text.append(bar(evidence.fine_progress), "green")
+    if evidence.unequal_load:
+        text.append(f"   unequal load{_loads(evidence)}", "yellow")
     words, style = _WORDS.get(evidence.verdict, (evidence.verdict, ""))
     text.append(f"   {words}", style)
     if evidence.reason and evidence.verdict in _UNTOLD:
