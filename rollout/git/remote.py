@@ -150,8 +150,8 @@ _COMPLAINTS: tuple[tuple[str, str, str], ...] = (
         ),
         "CertificateRefused",
         (
-            "the Secret's ca.crt must hold the authority of the server's certificate, as PEM, and tls.crt and "
-            "tls.key what the server asks of us"
+            "the Secret's ca.crt must hold the authority of the server's certificate, as PEM, and tls.crt "
+            "and tls.key what the server asks of us"
         ),
     ),
     (
