@@ -27,6 +27,7 @@ from analysis.power import (
     detectable,
     minutes_needed,
     rate_at,
+    reached,
 )
 
 POWER: Final = 0.8
@@ -130,11 +131,13 @@ def forecast(
     *,
     power: float = POWER,
     bad: tuple[str, float] | None = None,
+    quantiles: Sequence[float] = QUANTILES,
 ) -> Forecast:
     """What to expect with so many `requests` a minute in all; metrics without a rate are not planned.
 
     bad: the metric by which a bad canary is worse, and its rate there; by default the first metric that may
-    roll back, at `unacceptable`.
+    roll back, at `unacceptable`. quantiles: of luck, from least to most, the middle one the median; a spread
+    is from the first to the last.
 
     Raises:
         ValueError: for traffic, a rate or a power that can't be.
@@ -145,7 +148,7 @@ def forecast(
         _outlook(policy, hold, evidence_before(holds, place), requests, rates, z)
         for place, hold in enumerate(holds)
     )
-    lucks = [float(ndtri(each)) for each in QUANTILES]
+    lucks = [float(ndtri(each)) for each in quantiles]
     good = _spread([_good_minutes(policy, holds, requests, rates, luck) for luck in lucks])
     bad = bad or _default_bad(policy, rates)
     if bad is None:
@@ -160,6 +163,21 @@ def forecast(
         _spread([course.failed for course in courses]),
         courses[len(courses) // 2].end,
     )
+
+
+def shortfalls(
+    policy: Policy, holds: Sequence[Hold], requests: float, rates: Rates, *, power: float = POWER
+) -> tuple[Outlook, ...]:
+    """The holds that can't reach their margin, with what comes too late and nothing else: a hundredth of the
+    work of a forecast where all is well. Raises ValueError as `forecast`.
+    """
+    _check(policy, requests, rates, power)
+    z = float(ndtri(power))
+    found = (
+        _shortfall(policy, hold, evidence_before(holds, place), requests, rates, z)
+        for place, hold in enumerate(holds)
+    )
+    return tuple(outlook for outlook in found if not outlook.reaches_margin)
 
 
 def _check(policy: Policy, requests: float, rates: Rates, power: float) -> None:
@@ -190,6 +208,41 @@ def _outlook(policy: Policy, hold: Hold, before: float, requests: float, rates: 
     planned = {each.metric for each in reaches}
     unplanned = tuple(metric.name for metric in policy.metrics if metric.name in asked - planned)
     return Outlook(hold, requests * hold.weight, budget, reaches, unplanned)
+
+
+def _shortfall(policy: Policy, hold: Hold, before: float, requests: float, rates: Rates, z: float) -> Outlook:
+    budget = before + hold.most / timedelta(minutes=1)
+    reaches = tuple(
+        _late(policy, metric, edge, hold, budget, requests, rates[metric.name], z)
+        for metric in _planned(policy, hold.gates | hold.measured, rates)
+        for edge in metric.edges
+    )
+    return Outlook(hold, requests * hold.weight, budget, reaches, ())
+
+
+def _late(
+    policy: Policy,
+    metric: Metric,
+    edge: float | None,
+    hold: Hold,
+    budget: float,
+    requests: float,
+    rate: float,
+    z: float,
+) -> Reach:
+    """A reach of which only those times are told that exceed the budget."""
+    flow, unacceptable = flow_of(metric, hold, requests), rate_at(metric, metric.refusable, rate)
+
+    def late(side: Side, truth: Truth) -> float | None:
+        question = Question(policy, metric, side)
+        if reached(question, [Stretch(flow, budget, hold.pods)], truth, z):
+            return None
+        return minutes_needed(question, flow, truth, z, pods=hold.pods)
+
+    armed, gate = metric.role.rolls_back and metric.name in hold.measured, metric.name in hold.gates
+    detects = late(Side.HARM, Truth(unacceptable, rate)) if armed else None
+    passes = late(Side.SAFE, Truth(rate, rate)) if gate and metric.role.gates else None
+    return Reach(metric.name, edge, rate, unacceptable, None, detects, passes)
 
 
 def _reach(

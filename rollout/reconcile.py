@@ -1,6 +1,7 @@
 """One turn of one Rollout: observe, measure, plan, execute. Only `plan` decides."""
 
 import logging
+from dataclasses import replace
 from datetime import datetime
 
 from rollout.api.status import RolloutStatus
@@ -8,6 +9,7 @@ from rollout.execute import Executor
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.measure import NOTHING, Measured, Measurer
+from rollout.measure.foresight import Foresight
 from rollout.observe import Observer, Seen
 from rollout.plan.actions import Action, RecordStatus, WakeAt
 from rollout.plan.planner import plan
@@ -18,8 +20,16 @@ log = logging.getLogger(__name__)
 class Reconciler:
     """Takes turns; the time of a turn is that of its snapshot."""
 
-    def __init__(self, kube: Kube, observer: Observer, measurer: Measurer, executor: Executor) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        observer: Observer,
+        measurer: Measurer,
+        executor: Executor,
+        foresight: Foresight | None = None,
+    ) -> None:
         self._kube = kube
+        self._foresight = foresight
         self._observer = observer
         self._measurer = measurer
         self._executor = executor
@@ -47,7 +57,11 @@ class Reconciler:
             return NOTHING
         needed = self._measurer.needs(seen.observed)
         run = await self._kube.find(kinds.ANALYSIS_RUNS, seen.observed.namespace, needed) if needed else None
-        return await self._measurer.measure(seen.observed, run, seen.at)
+        measured = await self._measurer.measure(seen.observed, run, seen.at)
+        if self._foresight is None:
+            return measured
+        short = await self._foresight.told(seen.observed, run, seen.at)
+        return replace(measured, evidence=replace(measured.evidence, short=short))
 
 
 def _only_tells(actions: list[Action], status: RolloutStatus) -> bool:

@@ -12,8 +12,10 @@ from analysis.sources.selector import Matcher, Selector, SelectorError, parse_ma
 from analysis.sources.taking import QueryRefusedError, Source
 
 HOUR = timedelta(hours=1)
-STEPS = 60
-"""Moments at which the pods of a window are counted."""
+STEPS = 240
+"""Moments of a window at which it is asked who was there."""
+FEWEST_STEPS = 4
+"""Of those must have been watched: what less time shows is chance."""
 LARGEST_SHARE = 1 - 1e-9
 
 
@@ -21,12 +23,12 @@ LARGEST_SHARE = 1 - 1e-9
 class Recent:
     """What one metric counted in a window.
 
-    events: in a minute, of all arms. rate: of the stable arm, a share beyond the first edge or of bad events,
-    or events a pod-hour; None where `why` says why it is not known.
+    events: in a minute, of all arms; None where too little of the window was watched. rate: of the stable
+    arm, a share beyond the first edge or of bad events, or events a pod-hour; None where `why` says why.
     """
 
     metric: str
-    events: float = 0.0
+    events: float | None = None
     rate: float | None = None
     why: str = ""
 
@@ -67,22 +69,38 @@ async def _recent(
     if not whole > 0:
         named = asked.narrowed(*arm)
         return Recent(metric.name, why=f"nothing was counted by {named} in {_text(window)}")
-    every = [whole, *[await _increase(source, asked, parse_matchers(o), at, window) for o in others]]
     share = min(max(part / whole, 0.0), LARGEST_SHARE)
-    return Recent(metric.name, math.fsum(every) / (window / timedelta(minutes=1)), share)
+    watched = await _watched(source, f"clamp_max(count({asked.narrowed(*arm)}), 1)", at, window)
+    if watched is None:
+        return Recent(
+            metric.name,
+            rate=share,
+            why=f"there is less than {_text(FEWEST_STEPS * _step(window))} of history",
+        )
+    every = [whole, *[await _increase(source, asked, parse_matchers(o), at, window) for o in others]]
+    return Recent(metric.name, math.fsum(every) / (watched / timedelta(minutes=1)), share)
 
 
 async def _rate(
     source: Source, name: str, events: Selector, arm: tuple[Matcher, ...], at: datetime, window: timedelta
 ) -> Recent:
     """Series are counted moment by moment: a pod that came later was exposed for less."""
-    step = max(window / STEPS, timedelta(seconds=1))
     selector = events.narrowed(*arm)
-    alive = f"sum_over_time(count({selector})[{_text(window)}:{_text(step)}])"
-    exposed = await _number(source, alive, at) * (step / HOUR)
-    if not exposed > 0:
-        return Recent(name, why=f"there was no series of {selector} in {_text(window)}")
-    return Recent(name, rate=await _increase(source, events, arm, at, window) / exposed)
+    exposed = await _watched(source, f"count({selector})", at, window)
+    if exposed is None:
+        return Recent(name, why=f"there was hardly a series of {selector} in {_text(window)}")
+    return Recent(name, rate=await _increase(source, events, arm, at, window) / (exposed / HOUR))
+
+
+async def _watched(source: Source, what: str, at: datetime, window: timedelta) -> timedelta | None:
+    """How long, times how often, something was there; None for hardly ever."""
+    step = _step(window)
+    seen = await _number(source, f"sum_over_time({what}[{_text(window)}:{_text(step)}])", at)
+    return seen * step if seen >= FEWEST_STEPS else None
+
+
+def _step(window: timedelta) -> timedelta:
+    return timedelta(seconds=max(round(window.total_seconds() / STEPS), 1))
 
 
 async def _increase(

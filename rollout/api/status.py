@@ -65,8 +65,8 @@ class Verdict(StrEnum):
 
 
 class ConditionType(StrEnum):
-    """Conditions, all of normal polarity but InvalidSpec, Paused, RolledBack, AnalysisBlind
-    and Misrouted."""
+    """Conditions, all of normal polarity but InvalidSpec, Paused, RolledBack, AnalysisBlind, Misrouted and
+    StepsTooShort."""
 
     AVAILABLE = "Available"
     PROGRESSING = "Progressing"
@@ -77,6 +77,7 @@ class ConditionType(StrEnum):
     ROLLED_BACK = "RolledBack"
     ANALYSIS_BLIND = "AnalysisBlind"
     MISROUTED = "Misrouted"
+    STEPS_TOO_SHORT = "StepsTooShort"
 
 
 class Condition(Model):
@@ -174,6 +175,8 @@ class ArmSamples(Model):
 
     bad: float
     total: float
+    per_pod: float | None = None
+    """Requests a second of each pod, in the present step."""
 
 
 class Counted(StrEnum):
@@ -208,6 +211,8 @@ class MetricEvidence(Model):
     fine_progress: float = 0.0
     """How far the evidence of safety is on its way to a pass of this step, 0 to 1."""
     query: str = ""
+    unequal_load: bool = False
+    """Whether the versions' pods get so different loads that this metric may not roll back alone."""
 
 
 class HistoryEntry(Model):

@@ -49,7 +49,7 @@ async def lately(
         answer = told[metric.name.partition("@")[0]]
         if answer.rate is not None:
             rates[metric.name] = answer.rate
-        else:
+        if answer.why:
             unknown[metric.name] = answer.why
     return Lately(_requests(run, policy, rates, told), rates, unknown)
 

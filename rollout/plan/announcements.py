@@ -127,6 +127,10 @@ def _of_conditions(before: RolloutStatus, after: RolloutStatus) -> Iterator[Anno
         late = condition.reason == "ProgressDeadlineExceeded" and condition.status == "False"
         if late and was.get(condition.type) != "False":
             yield Announce(condition.reason, condition.message, warning=True)
+        if condition.type is ConditionType.STEPS_TOO_SHORT:
+            if condition.status == "True" and was.get(condition.type) != "True":
+                yield Announce(condition.type, condition.message, warning=True)
+            continue
         if condition.type not in _CHANGES or was.get(condition.type, "False") == condition.status:
             continue
         name = _CHANGES[condition.type]

@@ -275,6 +275,25 @@ def _asserted(facts: Facts, status: RolloutStatus) -> Iterator[Condition]:
         reason=str(sent),
         message=facts.evidence.routing if misrouted else "",
     )
+    short = _short_steps(facts, status)
+    yield condition(
+        ConditionType.STEPS_TOO_SHORT,
+        holds=bool(short),
+        reason="MarginsOutOfReach" if short else "NothingKnown" if short is None else "MarginsInReach",
+        message=short or "",
+    )
+
+
+def _short_steps(facts: Facts, status: RolloutStatus) -> str | None:
+    """What the steps of this attempt can't tell, as it was said when it began; None where nothing was."""
+    if facts.evidence.short is not None:
+        return "; ".join(facts.evidence.short)
+    before = facts.observed.status
+    kept = status.stage in UNDER_WAY and status.attempt == before.attempt
+    said = next((each for each in before.conditions if each.type is ConditionType.STEPS_TOO_SHORT), None)
+    if not kept or said is None or said.reason == "NothingKnown":
+        return None
+    return said.message
 
 
 def _pause_reason(status: RolloutStatus) -> str:

@@ -63,6 +63,8 @@ class Evidence:
     """Where they go instead, and the remedy; '' while nothing contradicts the weight."""
     problems: tuple[str, ...] = ()
     """Configuration errors: a query that Prometheus refuses, several series where one is meant."""
+    short: tuple[str, ...] | None = None
+    """Of each step that can't reach its margin at the present traffic, why; None while that is not known."""
     told_every: timedelta = timedelta(seconds=2)
     """How often numbers that merely moved are worth a write: more seldom where many Rollouts share."""
 

@@ -81,14 +81,23 @@ def warnings(forecast: Forecast, names: Sequence[str], shares: frozenset[str]) -
     """What the steps can't do in their time, a line each, and what would mend it."""
     found: list[str] = []
     for outlook, name in zip(forecast.holds, names, strict=True):
-        where = f"step {outlook.hold.step} ({name} at {_weight(outlook)})"
-        short = [*_good(outlook), *_bad(outlook, shares)]
-        if short:
-            found.append(f"{where} has {minutes(outlook.budget)}: {'; '.join(short)} ({_MEND})")
+        found += shortfall(outlook, name, shares)
         if outlook.unplanned:
             missing = ", ".join(dict.fromkeys(each.partition("@")[0] for each in outlook.unplanned))
+            where = _where(outlook, name)
             found.append(f"{where}: not planned: {missing} (say by --rate METRIC=RATE how often it happens)")
     return tuple(found)
+
+
+def shortfall(outlook: Outlook, name: str, shares: frozenset[str]) -> Iterator[str]:
+    """What a step, a `name`, can't do in its time, and what would mend it; nothing where all can be done."""
+    short = [*_good(outlook), *_bad(outlook, shares)]
+    if short:
+        yield f"{_where(outlook, name)} has {minutes(outlook.budget)}: {'; '.join(short)} ({_MEND})"
+
+
+def _where(outlook: Outlook, name: str) -> str:
+    return f"step {outlook.hold.step} ({name} at {_weight(outlook)})"
 
 
 _MEND = "raise maxDuration, the weight or `unacceptable`"

@@ -10,7 +10,7 @@ import pytest
 
 from analysis import Margin, Mean, Metric, Policy, Proportion, Rate, Role
 from analysis.holds import Hold
-from analysis.planning import End, forecast
+from analysis.planning import End, forecast, shortfalls
 
 ERRORS = Metric("errors", Proportion("bad", "total"))
 POLICY = Policy((ERRORS,))
@@ -34,6 +34,17 @@ def test_a_good_rollout_at_100_requests_a_second_takes_about_15_minutes() -> Non
         good = forecast(POLICY, STEPS, 6000, {"errors": rate}).good_minutes
         assert low < good.expected < high
         assert good.low <= good.expected <= good.high
+
+
+@pytest.mark.parametrize("requests", [60, 600, 6000, 60_000])
+def test_the_short_way_finds_the_same_steps_that_come_too_late_by_the_same_times(requests: float) -> None:
+    rates = {"errors": 0.01}
+    whole = [each for each in forecast(POLICY, STEPS, requests, rates).holds if not each.reaches_margin]
+    short = shortfalls(POLICY, STEPS, requests, rates)
+    assert [each.hold for each in short] == [each.hold for each in whole]
+    for one, other in zip(short, whole, strict=True):
+        assert [each.detects for each in one.late_detections] == [e.detects for e in other.late_detections]
+        assert [each.passes for each in one.late_passes] == [e.passes for e in other.late_passes]
 
 
 def test_a_step_with_too_little_traffic_is_told_both_ways() -> None:
