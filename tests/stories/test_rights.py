@@ -44,6 +44,11 @@ REASONS: dict[Right, str] = {
     ("apps", "replicasets", "delete"): "those beyond revisionHistoryLimit",
     ("apps", "replicasets", "get"): "one of our name is there before the cache shows it",
     ("coordination.k8s.io", "leases", "get"): "after a conflict",
+    **{
+        (*kind, verb): "where a controller makes Secrets of them"
+        for kind in (("bitnami.com", "sealedsecrets"), ("external-secrets.io", "externalsecrets"))
+        for verb in ("get", "create", "patch", "delete")
+    },
     (GROUP, "gitsources", "patch"): "a replica that hears a webhook for another one",
 }
 """What is granted and not used by the story below, and why it is granted."""
