@@ -57,6 +57,10 @@ class Record:
     complaint: str
     differences: tuple[str, ...]
     """What was not as told; empty where all was."""
+    evidence_s: float | None = None
+    """For how long its evidence was gathered, where the plan says how long that takes."""
+    planned_s: tuple[float, float] | None = None
+    """Between which seconds the plan puts it, at the rate of requests that users really made."""
 
     @property
     def silence_s(self) -> float | None:

@@ -3,21 +3,25 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rollout.api.intents import PREFIX
 from rollout.api.status import HistoryEntry, Phase, Stage, TakenState, Verdict
+from rollout.demo.foreseen import OUTSIDE, Foreseen, Stopwatch, foreseen
 from rollout.demo.glimpse import Glimpse
-from rollout.demo.ledger import Record, differences, entry_of, serving, users
+from rollout.demo.ledger import Record, Users, differences, entry_of, serving, users
 from rollout.demo.repository import Repository
 from rollout.demo.scrapes import Scrapes
+from rollout.demo.stage import RATE
 from rollout.demo.story import MANIFEST, NAME, NAMESPACE, Act, Annotate, AwaitPause, Commit, Deed, Restore
 from rollout.demo.view import View
 from rollout.demo.witness import Witness
 from rollout.sandbox.shop.load import LoadReport
 
+STABLE_FAILS = 0.01
+"""The share of its requests that a good version of the shop fails."""
 LAST_ANSWERS_S = 1.2
 """How long after an end the last answers may still come in: two reports of the load generator."""
 READING_S = 2.5
@@ -37,6 +41,8 @@ class Progress:
     commit: str = ""
     asked_at: datetime | None = None
     """When a person asked for something."""
+    evidence: Stopwatch = field(default_factory=Stopwatch)
+    """How long the judge gathered evidence."""
 
 
 class Player:
@@ -68,6 +74,7 @@ class Player:
         so_far = Progress(datetime.now(UTC).replace(microsecond=0), self._witness.now.load)
         problem = ""
         try:
+            await self._foretell(act)
             async with asyncio.timeout(act.timeout_s):
                 for deed in act.deeds:
                     await self._do(deed, act, so_far)
@@ -86,6 +93,17 @@ class Player:
         if not self._fast:
             await asyncio.sleep(READING_S)
         return record
+
+    async def _foretell(self, act: Act) -> None:
+        """What the plan says, before anything is done."""
+        if act.fails is None:
+            return
+        bad = "" if act.fails <= STABLE_FAILS else f" --bad-rate {act.fails:.0%}"
+        self._view.say(f"$ rollout plan shop --rps {RATE:.0f} --error-rate {STABLE_FAILS:.0%}{bad}", "bold")
+        plan = await _foreseen(RATE, act.fails)
+        proved = "proved good at every step" if not bad else f"proved worse if it fails {act.fails:.0%}"
+        rare = f"all but {2 * OUTSIDE:.1%} within {plan}"
+        self._view.say(f"{act.version} is {proved} after about {plan.expected_s:.0f} s of evidence; {rare}")
 
     async def _do(self, deed: Deed, act: Act, so_far: Progress) -> None:
         match deed:
@@ -126,6 +144,7 @@ class Player:
     def _over(self, now: Glimpse, act: Act, so_far: Progress) -> bool:
         """Whether the act has come to an end, the told one or another."""
         seen = now.rollout
+        so_far.evidence.see(now, so_far.commit)
         if not act.ends.applied:
             return now.handled == so_far.commit and bool(now.complaint)
         if seen is None or seen.status.source is None or seen.status.source.commit != so_far.commit:
@@ -160,6 +179,9 @@ class Player:
         unlike = [problem] if problem else []
         if seen is not None:
             unlike += differences(act, seen, verdict, top, counted, now.complaint)
+        planned, judged_s = await _planned(act, counted, took), round(so_far.evidence.seconds, 1)
+        if planned is not None and not planned.holds(judged_s):
+            unlike.append(f"time of evidence: told {planned}, seen {judged_s:g} s")
         return Record(
             act=act.key,
             title=act.title,
@@ -178,7 +200,21 @@ class Player:
             took_s=round(took, 1),
             complaint=now.complaint,
             differences=tuple(unlike),
+            evidence_s=judged_s if planned is not None else None,
+            planned_s=(round(planned.low_s, 1), round(planned.high_s, 1)) if planned is not None else None,
         )
+
+
+async def _foreseen(rps: float, canary: float) -> Foreseen:
+    """The plan; it takes a second, and the cluster goes on meanwhile."""
+    folder = content() / "shop"
+    return await asyncio.to_thread(foreseen, folder, rps=rps, stable=STABLE_FAILS, canary=canary)
+
+
+async def _planned(act: Act, counted: Users, took: float) -> Foreseen | None:
+    """The plan at the rate at which users came: a machine that has more to do sends fewer."""
+    rps = (counted.canary + counted.stable) / took
+    return await _foreseen(rps, act.fails) if act.fails is not None and rps else None
 
 
 def _paused(now: Glimpse, act: Act, so_far: Progress, weight: int, requests: int) -> bool:

@@ -82,6 +82,8 @@ class Act:
     timeout_s: float
     trial: bool = True
     """Whether the version is tried beside another one."""
+    fails: float | None = None
+    """The share of its requests that the version fails, where the plan is to be held to what comes."""
 
 
 def image(old: str, new: str) -> tuple[str, str]:
@@ -107,7 +109,8 @@ STORY = (
         version="v2",
         deeds=(Commit("bump shop to v2", (image("v1", "v2"),)),),
         ends=Expectation(Phase.HEALTHY, "v2", Verdict.PROMOTED, (50, 100), (500, None)),
-        timeout_s=150,
+        timeout_s=200,
+        fails=0.01,
     ),
     Act(
         key="bad",
@@ -117,6 +120,7 @@ STORY = (
         deeds=(Commit("bump shop to v3", (image("v2", "v3-6pct"),)),),
         ends=Expectation(Phase.DEGRADED, "v2", Verdict.ROLLED_BACK, (5, 50), (20, 20_000)),
         timeout_s=90,
+        fails=0.06,
     ),
     Act(
         key="stopped",

@@ -15,9 +15,12 @@ from rich.text import Text
 from rollout.demo.glimpse import Glimpse, picture
 from rollout.demo.ledger import Record
 from rollout.demo.story import Act
+from rollout.show import evidence
 from rollout.show.quantities import count
 
 LOG_LINES = 9
+NUMBERS_EVERY_S = 3.0
+"""Between two lines of evidence, for logs."""
 
 
 class View(Protocol):
@@ -46,6 +49,9 @@ def verdict_line(record: Record) -> Text:
     text.append(f": {record.phase}, {record.serves or 'more than one version'} serves")
     text.append(f", {record.version} {record.verdict}" if record.verdict else "")
     text.append(f" after {record.took_s:.0f} s")
+    if record.evidence_s is not None and record.planned_s is not None:
+        low, high = record.planned_s
+        text.append(f" ({record.evidence_s:.0f} s of evidence; planned {low:.0f} to {high:.0f} s)")
     if record.complaint:
         text.append(f"; not applied: {record.complaint}")
     elif record.users.canary:
@@ -64,7 +70,8 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._began = time.monotonic()
-        self._head = ""
+        self._numbers = ""
+        self._numbers_at = 0.0
 
     def begin(self, act: Act, number: int, of: int) -> None:
         """Print the act's title and what is told."""
@@ -75,7 +82,15 @@ class Lines:
         self._print(Text.assemble((f"{time.monotonic() - self._began:6.1f} s  ", "dim"), (what, style)))
 
     def look(self, glimpse: Glimpse) -> None:
-        """Print nothing: what happens is told by `say`."""
+        """Print the evidence where it moved, every few seconds; what else happens is told by `say`."""
+        seen, now = glimpse.rollout, time.monotonic()
+        if seen is None or not seen.under_way or now - self._numbers_at < NUMBERS_EVERY_S:
+            return
+        numbers = "\n".join(line.plain for line in evidence.lines(seen.status.evidence))
+        if numbers and numbers != self._numbers:
+            self._numbers, self._numbers_at = numbers, now
+            for line in numbers.splitlines():
+                self.say(f"  {line}", "dim")
 
     def end(self, record: Record) -> None:
         """Print the act's line."""

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,6 +76,10 @@ def test_two_at_once_end_as_told_and_leave_nothing(tmp_path: Path) -> None:
         assert seen["ok"]
         assert [act["act"] for act in seen["acts"]] == [act.key for act in STORY]
         assert all(act["users"]["failed_by_nobody"] == 0 for act in seen["acts"])
+        planned = {act["act"]: act["planned_s"] for act in seen["acts"] if act["planned_s"]}
+        assert planned.keys() == {"good", "bad"}, "the plan is told, and held to what comes"
+        assert "$ rollout plan shop --rps 600 --error-rate 1%" in demo.log.read_text()
+        assert re.search(r"errors  canary .* ratio .* worse \[.*fine \[", demo.log.read_text())
         assert demo.left_behind() == []
 
 
