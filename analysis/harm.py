@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.load import sensitive
 from analysis.metric import Direction, Histogram, Mean, Metric
 from analysis.policy import Policy
 from analysis.shapes import SHAPES, quantile
@@ -21,8 +22,16 @@ def log_e_harm(policy: Policy, checkpoint: Checkpoint) -> float:
 
 
 def harms(policy: Policy, checkpoint: Checkpoint) -> Mapping[str, float]:
-    """Logarithm of each metric's e-value of harm."""
-    return {m.name: _log_e_harm(policy, m, checkpoint.metrics[m.name]) for m in policy.metrics}
+    """Logarithm of each metric's e-value of harm.
+
+    Under unequal load what depends on load may bring half of what a rollback needs, and no more: the other
+    half must come from what does not.
+    """
+    logs = {m.name: _log_e_harm(policy, m, checkpoint.metrics[m.name]) for m in policy.metrics}
+    if not checkpoint.load.unequal:
+        return logs
+    most = -math.log(2 * policy.alpha)
+    return {m.name: min(logs[m.name], most) if sensitive(m) else logs[m.name] for m in policy.metrics}
 
 
 def _log_e_harm(policy: Policy, metric: Metric, state: MetricState) -> float:

@@ -62,6 +62,12 @@ class Policy:
             shares[name] = left * _default_share(place, len(rest), primary=not given)
         return shares
 
+    @property
+    def load_by(self) -> str | None:
+        """The first metric that counts requests of both arms: it tells the load of their pods."""
+        counting = [m for m in self.metrics if isinstance(m.kind, Proportion | Slo | Histogram)]
+        return next((m.name for m in counting if m.against is Against.STABLE), None)
+
     def metric(self, name: str) -> Metric:
         """The metric of this name; raises KeyError."""
         for metric in self.metrics:

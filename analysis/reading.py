@@ -62,6 +62,7 @@ class Reading:
     interval: timedelta | None = None  # the scrape interval that the samples show
     buckets: Buckets | None = None
     pods: tuple[int, int] = (1, 1)  # how many of canary and stable the counts are from; 1 where it isn't told
+    pods_told: bool = False
     seen: datetime | None = (
         None  # up to where both arms were scraped, though an arm that had no event is waited for
     )
@@ -74,7 +75,7 @@ class Context:
     began: when the rollout began. interval: the scrape interval where the samples do not show it.
     started: process start by pod name, as the cluster tells it, for targets that do not export their own.
     patience: how long an arm without events is waited for, so that both arms' events fall into one look.
-    reach: what is older is given up rather than read.
+    reach: what is older is given up rather than read. pods: of canary and stable, where samples don't tell.
     """
 
     began: datetime
@@ -82,6 +83,7 @@ class Context:
     started: Mapping[str, datetime] = field(default_factory=dict)
     patience: timedelta = PATIENCE
     reach: timedelta = REACH
+    pods: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, cont
         counts, buckets, rebased = counted(metric, samples, to_ms(start), end, seen)
     except NotACounterError as wrong:
         return replace(waiting, status=Status.ERROR, cause=str(wrong))
-    silent = _silent(metric, counts)
+    silent, pods = _silent(metric, counts), _pods(samples, to_ms(start), end, context)
     if silent and to_datetime(end) - start < context.patience:
         return replace(waiting, cause=silent, seen=to_datetime(end))
     return Reading(
@@ -215,14 +217,25 @@ def _read(metric: Metric, samples: Samples, cut: datetime, until: datetime, cont
         notes=_notes(rebased, start - cut),
         interval=known,
         buckets=buckets,
-        pods=(_pods(samples.canary, to_ms(start), end), _pods(samples.stable, to_ms(start), end)),
+        pods=pods or (1, 1),
+        pods_told=pods is not None,
     )
 
 
-def _pods(arm: ArmSamples, cut: int, until: int) -> int:
-    """How many pods were seen in `(cut, until]`; 1 where the samples do not tell pods."""
-    seen = {one.labels.get("pod") for one in arm.every if any(cut < at <= until for at, _ in one.samples)}
-    return max(len(seen), 1)
+def _pods(samples: Samples, cut: int, until: int, context: Context) -> tuple[int, int] | None:
+    """How many pods of both arms there were in `(cut, until]`, by the samples or as the cluster told.
+
+    A pod with series of both arms is a proxy's.
+    """
+    canary, stable = (_pods_seen(arm, cut, until) for arm in (samples.canary, samples.stable))
+    told = canary and stable and not canary & stable
+    return (len(canary), len(stable)) if told else context.pods
+
+
+def _pods_seen(arm: ArmSamples, cut: int, until: int) -> set[str]:
+    """Pods that have samples in `(cut, until]`; none where the series do not tell pods."""
+    told = [one for one in arm.every if one.labels.get("pod")]
+    return {one.labels["pod"] for one in told if any(cut < at <= until for at, _ in one.samples)}
 
 
 def seen_scrapes(metric: Metric, samples: Samples, both: Sequence[Series], context: Context) -> Scrapes:

@@ -82,7 +82,8 @@ def begin_step(checkpoint: Checkpoint, step: str, at: datetime) -> Checkpoint:
         )
         for name, state in checkpoint.metrics.items()
     }
-    return replace(checkpoint, step=step, step_since=to_ms(at), metrics=fresh)
+    load = checkpoint.load.anew()
+    return replace(checkpoint, step=step, step_since=to_ms(at), metrics=fresh, load=load)
 
 
 def route(checkpoint: Checkpoint, weight: float | None, at: datetime) -> Checkpoint:
@@ -128,7 +129,7 @@ def fold(policy: Policy, checkpoint: Checkpoint, name: str, reading: Reading) ->
         looks=state.looks + 1,
         looks_in_step=state.looks_in_step + in_step,
     )
-    return _with(_routed(policy, checkpoint, name, reading), name, counted)
+    return _with(_loaded(policy, _routed(policy, checkpoint, name, reading), name, reading), name, counted)
 
 
 def _routed(policy: Policy, checkpoint: Checkpoint, name: str, reading: Reading) -> Checkpoint:
@@ -137,6 +138,16 @@ def _routed(policy: Policy, checkpoint: Checkpoint, name: str, reading: Reading)
     if test is None or share is None or share.metric != name or to_ms(reading.since) < test.since:
         return checkpoint
     return replace(checkpoint, route=test.updated(share, reading.counts[0]))
+
+
+def _loaded(policy: Policy, checkpoint: Checkpoint, name: str, reading: Reading) -> Checkpoint:
+    """With the interval in what is known of the load, where it lies in this step and its pods were told."""
+    since = to_ms(reading.since)
+    if name != policy.load_by or not reading.pods_told or since < checkpoint.step_since:
+        return checkpoint
+    seconds = (to_ms(reading.until) - since) / 1000
+    load = checkpoint.load.updated(reading.counts[0], reading.pods, seconds)
+    return replace(checkpoint, load=load)
 
 
 def _counted(

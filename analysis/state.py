@@ -21,6 +21,7 @@ from analysis.boundaries import HARM, SAFE
 from analysis.evidence import Counts, Pair, to_datetime
 from analysis.histogram import NO_BUCKETS, Buckets
 from analysis.interval import NO_LIKELIHOOD
+from analysis.load import NO_LOAD, Load
 from analysis.reading import Status
 from analysis.routing import RouteTest
 from analysis.shapes import SHAPES
@@ -85,6 +86,7 @@ class Checkpoint:
     step_since: int
     metrics: Mapping[str, MetricState]
     route: RouteTest | None = None
+    load: Load = NO_LOAD
 
     def cut(self, name: str) -> datetime:
         """Where this metric's reading stands: everything up to here is counted or given up."""
@@ -103,6 +105,7 @@ class Checkpoint:
             "step": self.step,
             "stepSince": self.step_since,
             "metrics": {name: _metric_to_json(state) for name, state in self.metrics.items()},
+            "load": [getattr(self.load, name) for name in Load.__slots__],
         } | ({} if self.route is None else {"route": _route_to_json(self.route)})
 
     @classmethod
@@ -115,7 +118,8 @@ class Checkpoint:
         try:
             metrics = {name: _metric_from_json(state) for name, state in data["metrics"].items()}
             route = _route_from_json(data["route"]) if "route" in data else None
-            return cls(int(data["began"]), str(data["step"]), int(data["stepSince"]), metrics, route)
+            load = Load(*map(float, data.get("load", ())))
+            return cls(int(data["began"]), str(data["step"]), int(data["stepSince"]), metrics, route, load)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as damage:
             raise ValueError(f"damaged checkpoint: {damage!r}") from damage
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from analysis.evidence import Pair, to_datetime
 from analysis.harm import blamed_by, harm_of, harms, log_mean, p99_of
+from analysis.load import Load, sensitive
 from analysis.metric import Margin, Metric, Role
 from analysis.policy import Policy
 from analysis.reading import Status
@@ -43,7 +44,8 @@ class MetricVerdict:
     None where it has none; biased towards the decision, so show the interval. Against a limit it is the ratio
     of the rate of bad events to the tolerated one. low, high: a confidence sequence for it (0 and inf where
     open). harm_progress, safe_progress: how far the evidence is towards each line, 0 to 1. p99: of a
-    histogram, canary's and stable's 99th percentile, interpolated.
+    histogram, canary's and stable's 99th percentile, interpolated. load: requests a second of a canary pod
+    and of a stable one, in this step. unequal_load: whether the metric may not roll back alone for it.
     """
 
     name: str
@@ -65,6 +67,8 @@ class MetricVerdict:
     edge: float | None = None
     note: str = ""
     p99: tuple[float, float] | None = None
+    load: tuple[float, float] | None = None
+    unequal_load: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,7 @@ def _metric_verdict(
         name=metric.name,
         role=metric.role,
         outcome=outcome,
-        reason=f"{metric.name}: {reason}",
+        reason=f"{metric.name}: {reason}{_unequal(metric, checkpoint.load)}",
         counted=test.counted,
         in_step=test.in_step,
         estimate=ratio_of(metric, test.counted),
@@ -185,6 +189,19 @@ def _metric_verdict(
         edge=metric.edges[place],
         note=state.note,
         p99=p99_of(state.shape),
+        load=checkpoint.load.per_pod,
+        unequal_load=sensitive(metric) and checkpoint.load.unequal,
+    )
+
+
+def _unequal(metric: Metric, load: Load) -> str:
+    """What has to be said where a metric that depends on load is not looked at under the same."""
+    if not sensitive(metric) or not load.unequal:
+        return ""
+    if load.ratio is None or not load.outside:
+        return "; unequal load until now: it may not roll back alone"
+    return (
+        f"; unequal load: a canary pod gets {load.ratio:.2g} times a stable pod's: it may not roll back alone"
     )
 
 

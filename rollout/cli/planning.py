@@ -28,6 +28,7 @@ from rollout.cli.traffic import PrometheusOption, StableOption, Traffic, WindowO
 from rollout.git.documents import Malformed
 from rollout.lint import Document, is_kind, named, plane_of, templates_of
 from rollout.measure.ahead import asked_of, holds_of, kind_of
+from rollout.measure.loads import uneven
 from rollout.measure.policy import policy_of
 from rollout.measure.recent import Lately
 from rollout.measure.versions import any_version, versions
@@ -321,7 +322,8 @@ def _print(each: Planned, traffic: Traffic, foreseen: Forecast) -> None:
 
 def _warnings(each: Planned, traffic: Traffic, foreseen: Forecast) -> tuple[str, ...]:
     unknown = (f"{name}: {why}" for name, why in traffic.unknown.items())
-    return (*unknown, *outlook.warnings(foreseen, each.names, each.shares))
+    loads = uneven(each.policy, each.rollout.spec, each.holds, each.names)
+    return (*unknown, *outlook.warnings(foreseen, each.names, each.shares), *loads)
 
 
 def _as_json(each: Planned, traffic: Traffic, foreseen: Forecast) -> dict[str, Any]:

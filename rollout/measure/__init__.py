@@ -262,7 +262,11 @@ class Measurer:
         arms = metric.compare.arms
         assert arms.stable is not None, "arms of a run are explicit"
         assert arms.canary is not None, "arms of a run are explicit"
-        context = Context(began=observed.status.rollout_since or now, interval=_interval(kept, metric))
+        context = Context(
+            began=observed.status.rollout_since or now,
+            interval=_interval(kept, metric),
+            pods=routing.pods_of(observed),
+        )
         cut = kept.checkpoint.cut(metric.name)
         until = now - self._lag
         if until <= cut:

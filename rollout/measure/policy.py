@@ -184,8 +184,9 @@ def _shown(verdict: MetricVerdict, metric: Metric) -> MetricEvidence:
         verdict=str(verdict.outcome),
         reason=verdict.reason[:MESSAGE_LIMIT_BYTES],
         counted=_COUNTED.get(metric.compare.scale, Counted.SHARE),
-        canary=_samples(verdict.counted.canary),
-        stable=_samples(verdict.counted.stable),
+        canary=_samples(verdict.counted.canary, verdict.load and verdict.load[0]),
+        stable=_samples(verdict.counted.stable, verdict.load and verdict.load[1]),
+        unequal_load=verdict.unequal_load,
         ratio=_finite(verdict.estimate),
         ratio_low=_finite(verdict.low),
         ratio_high=_finite(verdict.high),
@@ -197,8 +198,8 @@ def _shown(verdict: MetricVerdict, metric: Metric) -> MetricEvidence:
     )
 
 
-def _samples(counts: Counts) -> ArmSamples:
-    return ArmSamples(bad=counts.bad, total=round(counts.total, 6))
+def _samples(counts: Counts, per_pod: float | None) -> ArmSamples:
+    return ArmSamples(bad=counts.bad, total=round(counts.total, 6), per_pod=_finite(per_pod))
 
 
 def _finite(value: float | None) -> float | None:

@@ -9,6 +9,7 @@ from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.measures import Against
 from rollout.api.status import RolloutStatus
 from rollout.plan.evidence import Sent
+from rollout.plan.observed import Observed
 
 SETTLES = timedelta(seconds=10)
 """How long a proxy may serve the old weights after the new ones are read back."""
@@ -34,6 +35,15 @@ def weight_at(status: RolloutStatus) -> tuple[float, datetime] | None:
     if status.weight_since is None:
         return None
     return status.canary.desired_weight / 100, status.weight_since + SETTLES
+
+
+def pods_of(observed: Observed) -> tuple[int, int] | None:
+    """Available pods of canary and stable, for series that don't tell pods; None while an arm has none."""
+    canary = observed.replica_set(observed.status.current_pod_hash)
+    stable = observed.replica_set(observed.status.stable_rs)
+    if canary is None or stable is None or not canary.available or not stable.available:
+        return None
+    return canary.available, stable.available
 
 
 def sent(judgement: Judgement) -> tuple[Sent, str]:

@@ -173,3 +173,15 @@ def test_the_example_of_the_documentation_is_what_is_printed() -> None:
         f"$ rollout plan crds/examples {words}\n" + plan(root / "crds" / "examples", *words.split()).stdout
     )
     assert shown in (root / "docs" / "planning.md").read_text()
+
+
+def test_a_step_under_unequal_load_is_told_with_a_weight_that_would_do(shop: Path) -> None:
+    template = shop / "analysis.yaml"
+    body = yaml.safe_load(template.read_text())
+    slow = {"histogram": {"buckets": "request_seconds_bucket", "slo": ["300ms"]}}
+    body["spec"]["metrics"].append({"name": "latency", "compare": slow})
+    template.write_text(yaml.safe_dump(body))
+    said = plan(shop, *PLENTY, "--rate", "latency=1%").stderr
+    assert "step 1 (judge at 5 %): a canary pod gets 0.21 times the requests of a stable pod" in said
+    assert "latency may not roll back alone (at 12 % they are alike)" in said
+    assert "step 3" not in said
