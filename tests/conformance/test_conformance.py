@@ -108,7 +108,6 @@ def runs(foreign: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
             run.child.communicate()
 
 
-@pytest.mark.real
 def test_stand_ins_play_the_controllers_of_a_bare_control_plane(runs: dict[str, Run]) -> None:
     told = runs["bare"].ended()
     results = {each["name"]: each["result"] for each in told["stories"]}
@@ -116,7 +115,6 @@ def test_stand_ins_play_the_controllers_of_a_bare_control_plane(runs: dict[str, 
     assert results == dict.fromkeys(ON_BARE, "passed") | {"namespace-deletion": "left out"}
 
 
-@pytest.mark.real
 def test_all_stories_pass_on_somebody_elses_cluster_which_is_left_as_it_was(
     foreign: Path, runs: dict[str, Run]
 ) -> None:
@@ -127,7 +125,6 @@ def test_all_stories_pass_on_somebody_elses_cluster_which_is_left_as_it_was(
     assert holdings(foreign) == runs["whole"].before
 
 
-@pytest.mark.real
 def test_rights_that_are_missing_are_named_before_anything_is_written(foreign: Path, tmp_path: Path) -> None:
     kubectl(foreign, "create", "serviceaccount", "nobody", "--namespace=default")
     token = kubectl(foreign, "create", "token", "nobody", "--namespace=default").strip()
@@ -142,7 +139,6 @@ def test_rights_that_are_missing_are_named_before_anything_is_written(foreign: P
     assert holdings(foreign) == before
 
 
-@pytest.mark.real
 def test_ctrl_c_leaves_nothing_behind(foreign: Path) -> None:
     before = holdings(foreign)
     child = started("--only=promotion", "--only=abort-and-retry", KUBECONFIG=str(foreign))
@@ -157,7 +153,6 @@ def test_ctrl_c_leaves_nothing_behind(foreign: Path) -> None:
     assert holdings(foreign) == before, output
 
 
-@pytest.mark.real
 def test_it_does_not_serve_other_peoples_rollouts_unasked(foreign: Path) -> None:
     kubectl(foreign, "apply", "--server-side", f"--filename={ROOT / 'crds' / 'rollouts.yaml'}")
     kubectl(foreign, "wait", "--for=condition=Established", "crd/rollouts.progressive.delivery")
