@@ -129,7 +129,7 @@ def _of_conditions(before: RolloutStatus, after: RolloutStatus) -> Iterator[Anno
             yield Announce(condition.reason, condition.message, warning=True)
         if condition.type is ConditionType.STEPS_TOO_SHORT:
             if condition.status == "True" and was.get(condition.type) != "True":
-                yield Announce(condition.type, condition.message, warning=True)
+                yield Announce("StepsTooShort", condition.message, warning=True)
             continue
         if condition.type not in _CHANGES or was.get(condition.type, "False") == condition.status:
             continue
