@@ -35,6 +35,9 @@ bench: $(STAMP)           ## ratios, measured side by side
 bench-judge: $(STAMP)     ## what the judge promises, held against ten targets; 25 minutes of one core, or ARGS=--quick
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.judge $(ARGS)
 
+bench-git: $(STAMP)       ## fetch and read of a commit against git alone, and a naive pull
+	$(BIN)/python -m benchmarks.pulls $(ARGS)
+
 mutants: $(STAMP)         ## breaks promises on purpose, and shows the test that notices each
 	$(BIN)/python tests/mutants/run_mutants.py $(ARGS)
 

@@ -1,6 +1,7 @@
 """Plumbing on one mirror and its remote: commands in, values out. Blocking; one thread at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -8,6 +9,7 @@ from rollout.api.errors import Retry, Stalled
 from rollout.git import tree
 from rollout.git.credential import Credential
 from rollout.git.environment import Extra
+from rollout.git.objects import Objects
 from rollout.git.remote import Remote, check_sha, explain
 from rollout.git.repository import CommandFailed, Repository
 from rollout.git.revision import Revision
@@ -115,6 +117,12 @@ class Clone:
         except CommandFailed:
             return ""
 
+    @contextmanager
+    def objects(self, most: int) -> Iterator[Objects]:
+        """Read objects by one process; those larger than `most` bytes are unusual."""
+        with self.repository.talk("cat-file", "--batch") as conversation:
+            yield Objects(conversation, most)
+
     def newest(self, branch: str, commits: str, path: str = "") -> Revision | None:
         """The newest of some commits that changed a path."""
         options = ("-1", "--no-show-signature", "--encoding=UTF-8", _FORM)
@@ -151,6 +159,21 @@ def _refs(listing: bytes) -> tuple[dict[str, str], dict[str, str]]:
         else:
             refs[ref] = check_sha(value)
     return refs, links
+
+
+def told(branch: str, sha: str, commit: bytes) -> Revision | None:
+    """What a commit object says; None where it needs git to read it: it is in another encoding."""
+    head, _, message = commit.partition(b"\n\n")
+    lines = dict(line.split(b" ", 1) for line in head.split(b"\n") if b" " in line)
+    if b"encoding" in lines or not {b"author", b"committer"} <= lines.keys():
+        return None
+    paragraph = message.lstrip(b"\n").split(b"\n\n", 1)[0].splitlines()
+    subject = b" ".join(line.rstrip() for line in paragraph if line.strip())
+    author = lines[b"author"].partition(b"<")[0].strip()
+    seconds = lines[b"committer"].rpartition(b">")[2].split()
+    at = seconds[0].decode(errors="replace") if seconds else ""
+    said, by = (_printable(each.decode(errors="replace")) for each in (subject, author))
+    return Revision(branch, sha, said, by, _instant(at))
 
 
 def _revision(branch: str, said: bytes) -> Revision:

@@ -8,17 +8,20 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from rollout.api.errors import Retry, Stalled
 from rollout.api.gitsource import Ref
 from rollout.git import notebook, refs, reverting, tree, verifying
-from rollout.git.clone import Clone, Counts
+from rollout.git.clone import Clone, Counts, told
+from rollout.git.conversation import Hangup
 from rollout.git.credential import Credential
 from rollout.git.environment import GitPolicy
+from rollout.git.errors import ManifestsRefused
 from rollout.git.notes import NOTES_REF
+from rollout.git.objects import Objects, Unusual
 from rollout.git.refs import Tip
 from rollout.git.remote import check_branch, check_path, check_sha, parse_url
 from rollout.git.repository import Repository
@@ -31,6 +34,8 @@ __all__ = ["GitPolicy", "Mirror", "Mirrors", "TreeLimits"]
 
 _T = TypeVar("_T")
 DEFAULT_BRANCH = Ref()
+_CHANGES = 1000
+"""Files of a commit that are read one by one; more are listed as if for the first time."""
 
 
 class Mirrors:
@@ -58,8 +63,8 @@ class Mirrors:
         key = (url.rstrip("/"), owner)
         if key not in self._mirrors:
             name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:20]
-            clone = Clone(remote, Repository(self._directory / name, self._policy))
-            self._mirrors[key] = Mirror(clone, self._pool, self._limits)
+            made = Clone(remote, Repository(self._directory / name, self._policy))
+            self._mirrors[key] = Mirror(made, self._pool, self._limits)
         mirror = self._mirrors[key]
         mirror.use(credential or Credential())
         return mirror
@@ -78,6 +83,8 @@ class Mirrors:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
+    branch: str
+    sha: str
     tree: str
     blobs: tuple[Blob, ...]
 
@@ -93,6 +100,7 @@ class Mirror:
         self._closed = False
         self._generation = 0
         self._tips: dict[str, Revision] = {}
+        self._followed: dict[Ref, Tip] = {}
         self._readings: dict[str, _Reading] = {}
 
     @property
@@ -100,12 +108,13 @@ class Mirror:
         """What it has done so far."""
         return self._clone.counts
 
-    async def poll(self, ref: Ref = DEFAULT_BRANCH) -> Revision:
+    async def poll(self, ref: Ref = DEFAULT_BRANCH, *, expected: bool = False) -> Revision:
         """Ask the server which commit a ref means now (default: its HEAD), and fetch it if it moved.
 
-        A commit that is named by its id is asked for once.
+        A commit that is named by its id is asked for once. `expected`: a branch has probably moved, so that
+        it is fetched without asking before.
         """
-        return await self._in_thread(lambda: self._poll(ref))
+        return await self._in_thread(lambda: self._expected(ref) if expected else self._poll(ref))
 
     async def read(self, revision: Revision, path: str = "") -> tuple[Blob, ...]:
         """The YAML and JSON files under a path at a polled revision; only contents not read before are read.
@@ -113,7 +122,8 @@ class Mirror:
         Raises `ManifestsRefused(EntryRefused)` for links, submodules, LFS pointers and files too large,
         `Stalled(PathNotFound)`.
         """
-        return await self._in_thread(lambda: self._read(check_sha(revision.sha), check_path(path)))
+        check_sha(revision.sha)
+        return await self._in_thread(lambda: self._read(revision, check_path(path)))
 
     async def holds(self, revision: Revision) -> bool:
         """Whether a revision can be read without asking the server."""
@@ -199,13 +209,30 @@ class Mirror:
 
     def _poll(self, ref: Ref) -> Revision:
         tip = self._tip(ref)
+        self._followed[ref] = tip
         self.counts.polls += 1
         self._drop_what_is_void()
         known = self._tips.get(tip.tracking)
         if known is not None and known.sha == tip.sha:
             return known
-        self._fetch(tip)
-        fetched = self._clone.newest(tip.label, tip.tracking)
+        self._fetch(tip, known=known is not None)
+        return self._arrived(tip)
+
+    def _expected(self, ref: Ref) -> Revision:
+        """As `_poll`, without asking first whether the branch has moved: somebody says that it has."""
+        tip = self._followed.get(ref)
+        if tip is None or not tip.ref.startswith("refs/heads/") or tip.tracking not in self._tips:
+            return self._poll(ref)
+        self._drop_what_is_void()
+        try:
+            self._clone.fetch(tip.refspec, shallow=False)
+        except (Retry, Stalled):
+            return self._poll(ref)  # which says what is wrong
+        self.counts.polls += 1
+        return self._arrived(replace(tip, sha=tip.tracking))
+
+    def _arrived(self, tip: Tip) -> Revision:
+        fetched = self._look_through(tip) or self._clone.newest(tip.label, tip.tracking)
         assert fetched is not None, "a ref has a newest commit: itself"
         self._tips[tip.tracking] = fetched
         return fetched
@@ -220,17 +247,59 @@ class Mirror:
             check_branch(tip.label)
         return tip
 
-    def _fetch(self, tip: Tip) -> None:
+    def _fetch(self, tip: Tip, *, known: bool) -> None:
         """Bring a tip; only a ref's first, unknown commit is fetched without its history.
 
         Depth 1 on a commit the mirror holds would cut the history of the branches that contain it.
         """
+        if known and tip.ref:
+            self._clone.fetch(tip.refspec, shallow=False)
+            return
         held = self._clone.has(tip.sha)
         if not tip.ref and held:
             self._clone.local("update-ref", tip.tracking, tip.sha)
             return
         first = not self._clone.has(tip.tracking) and not held
         self._clone.fetch(tip.refspec, shallow=first)
+
+    def _look_through(self, tip: Tip) -> Revision | None:
+        """A tip that was just fetched, and in the same go what it changes of all that is read of its branch.
+
+        None where that is unusual: it is read as if for the first time then, and refused with its reason.
+        """
+        read = {path: each for path, each in self._readings.items() if each.branch == tip.label}
+        if not read:
+            return None
+        try:
+            with self._clone.objects(self._limits.manifest_bytes) as objects:
+                sha, commit = objects.read(tip.sha, "commit")
+                for path, before in read.items():
+                    self._readings[path] = self._changed(objects, tip.label, sha, path, before)
+        except (Unusual, Hangup, ManifestsRefused):
+            return None
+        return told(tip.label, sha, commit)
+
+    def _changed(self, objects: Objects, branch: str, sha: str, path: str, before: _Reading) -> _Reading:
+        top, _ = objects.read(f"{sha}:{path}", "tree")
+        prefix = f"{path}/" if path else ""
+        changes = objects.changes(before.tree, top, _CHANGES)
+        if not changes:
+            return _Reading(branch, sha, top, before.blobs)
+        blobs = {each.path: each for each in before.blobs}
+        for change in changes:
+            name = prefix + change.path
+            blobs.pop(name, None)
+            if change.oid and tree.is_manifest(name):
+                data = objects.read(change.oid, "blob")[1]
+                tree.refuse_pointer(name, data)
+                blobs[name] = Blob(name, change.oid, data)
+                self.counts.blobs_read += 1
+        if len(blobs) > self._limits.manifests:
+            raise Unusual(path)
+        if sum(len(each.data) for each in blobs.values()) > self._limits.total_bytes:
+            raise Unusual(path)
+        ordered = sorted(blobs.values(), key=lambda each: each.path.encode())
+        return _Reading(branch, sha, top, tuple(ordered))
 
     def _rewritten(self, old: str, new: str) -> bool:
         if old == new or not self._clone.has(old) or not self._clone.has(new):
@@ -242,19 +311,21 @@ class Mirror:
         known = bool(since) and self._clone.has(check_sha(since))
         return self._clone.newest(revision.branch, f"{since}..{new}" if known else new, path)
 
-    def _read(self, sha: str, path: str) -> tuple[Blob, ...]:
+    def _read(self, revision: Revision, path: str) -> tuple[Blob, ...]:
         self._drop_what_is_void()
+        sha, before = revision.sha, self._readings.get(path)
+        if before is not None and before.sha == sha:
+            return before.blobs
         top = self._clone.resolve(f"{sha}:{path}")
         if not top:
             if self._clone.has(sha):
                 raise Stalled("PathNotFound", f"spec.path: {path!r} does not exist at {sha[:12]}")
             self._clone.forget()
             raise Retry(f"the mirror has lost {sha[:12]} and will be fetched again")
-        before = self._readings.get(path)
-        if before is not None and before.tree == top:
-            return before.blobs
-        blobs = self._blobs(sha, path, before.blobs if before is not None else ())
-        self._readings[path] = _Reading(top, blobs)
+        same = before is not None and before.tree == top
+        old = before.blobs if before is not None else ()
+        blobs = old if same else self._blobs(sha, path, old)
+        self._readings[path] = _Reading(revision.branch, sha, top, blobs)
         return blobs
 
     def _blobs(self, sha: str, path: str, before: tuple[Blob, ...]) -> tuple[Blob, ...]:

@@ -9,11 +9,12 @@ import re
 import selectors
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 from typing import BinaryIO, cast
@@ -25,6 +26,7 @@ from git import Git
 from git.exc import GitCommandNotFound
 
 from rollout.api.errors import Retry, Stalled
+from rollout.git.conversation import Conversation
 from rollout.git.credential import Credential
 from rollout.git.environment import PREFIX, Extra, GitPolicy, command_line, private_environment
 from rollout.git.remote import Remote, explain
@@ -78,6 +80,19 @@ class Repository:
                 if failure.output:  # a push says on its output which ref was refused
                     raise
                 raise explain(failure.complaint) from failure
+
+    @contextmanager
+    def talk(self, *words: str) -> Iterator[Conversation]:
+        """A git command that asks no server, to be asked line by line; it ends with the context."""
+        self._prepare()
+        with private_environment(self.directory) as environment:
+            child = self._start(command_line(environment, self.policy, words), subprocess.PIPE)
+            try:
+                yield Conversation(child, self.policy.timeout.total_seconds())
+            finally:
+                with self._guard:
+                    self._child = None
+                _close(child)
 
     def discard(self) -> None:
         """Throw the repository away; the next command begins with an empty one."""
@@ -143,7 +158,7 @@ class Repository:
         said = complaint.decode(errors="replace").replace(f"{environment['HOME']}/", "")
         raise CommandFailed(child.returncode, output, said)
 
-    def _start(self, command: list[str], source: BinaryIO) -> "Popen[bytes]":
+    def _start(self, command: list[str], source: BinaryIO | int) -> "Popen[bytes]":
         with self._guard:
             if self._stop.is_set():
                 raise Retry("git was stopped")
@@ -224,6 +239,7 @@ def _close(child: "Popen[bytes]") -> None:
     if child.poll() is None:
         _kill_group(child)
         child.wait()
-    for stream in (child.stdout, child.stderr):
+    for stream in (child.stdin, child.stdout, child.stderr):
         if stream is not None:
-            stream.close()
+            with suppress(BrokenPipeError):
+                stream.close()

@@ -76,7 +76,7 @@ def _chosen(lines: list[bytes], limits: TreeLimits, problems: list[FileProblem])
         path = parsed["path"].decode(errors="replace")
         if complaint := _REFUSED.get(parsed["mode"].decode()):
             problems.append(FileProblem(path, 0, 0, complaint))
-        elif not _is_manifest(path):
+        elif not is_manifest(path):
             continue
         elif "�" in path:
             problems.append(FileProblem(path, 0, 0, "has a name that is not UTF-8: rename it"))
@@ -89,7 +89,8 @@ def _chosen(lines: list[bytes], limits: TreeLimits, problems: list[FileProblem])
             yield Entry(path, parsed["oid"].decode(), int(parsed["size"]))
 
 
-def _is_manifest(path: str) -> bool:
+def is_manifest(path: str) -> bool:
+    """Whether a file is read: YAML or JSON, and neither it nor a directory above it hidden."""
     file = PurePosixPath(path)
     hidden = any(part.startswith(".") for part in file.parts)
     return not hidden and file.suffix.lower() in {".yaml", ".yml", ".json"}

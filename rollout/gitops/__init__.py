@@ -83,9 +83,20 @@ class GitOps:
         self._metrics = metrics
         self._clock = clock
         self._parsers: dict[tuple[str, str], Parser] = {}
+        self._pushed: set[tuple[str, str]] = set()
         self._policy = policy or GitPolicy()
         self._statuses = Statuses(kube, self._policy, cluster)
         self.notebook = Notebook(self._statuses.reports)
+
+    def pushed(self, namespace: str, name: str) -> None:
+        """A webhook says that something was pushed."""
+        self._pushed.add((namespace, name))
+
+    def _told(self, source: GitSource) -> bool:
+        key = (source.metadata.namespace, source.metadata.name)
+        told = key in self._pushed
+        self._pushed.discard(key)
+        return told
 
     async def turn(self, namespace: str, name: str) -> datetime | None:
         """Bring the cluster to what Git says; returns when to poll again."""
@@ -123,7 +134,8 @@ class GitOps:
         visit = Visit(source, live, status, mirror, now)
         kept = await self._keep(visit)
         try:
-            revision = await mirror.poll(source.spec.ref)
+            asked = requested_at(live) != status.last_handled_reconcile_at or self._told(source)
+            revision = await mirror.poll(source.spec.ref, expected=asked)
         except Stalled as stalled:
             return Outcome.failed_fetch(stalled.reason, str(stalled), stalls=True).stating(*kept)
         except Retry as retry:

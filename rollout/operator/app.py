@@ -146,7 +146,7 @@ class Operator:
             metrics.leading(shard, ours=False)
         self._candidate = Candidate(for_leases, settings, me, Told(self._gained, self._leaving, self._lost))
         self._queue = Queue(self._turn, settings.turns_at_once, _clock, self._lagged, self._is_ours)
-        self.receiver = Receiver(for_leases, self._is_ours, self._queue.wake)
+        self.receiver = Receiver(for_leases, self._is_ours, self._pushed)
         self.webhook_port = 0
         self._caches = Caches(kube, settings.watched, self._changed)
         self._sources = Sources(settings)
@@ -283,6 +283,10 @@ class Operator:
 
     def _changed(self, change: Change[Any]) -> None:
         self._waker.changed(change)
+
+    def _pushed(self, key: Key) -> None:
+        self._gitops.pushed(key.namespace, key.name)
+        self._queue.wake(key)
 
     def _is_ours(self, key: Key) -> bool:
         return self._candidate.tenure(key) is not None

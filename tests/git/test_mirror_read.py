@@ -1,9 +1,10 @@
 """Which files of a revision become manifests, and what hostile contents come to."""
 
 import pytest
-from conftest import Upstream
+from conftest import Upstream, git
 
 from rollout.api.errors import Stalled
+from rollout.api.gitsource import Ref
 from rollout.git.errors import ManifestsRefused
 from rollout.git.manifests import Parser
 from rollout.git.mirror import Mirrors
@@ -159,3 +160,80 @@ async def test_a_tree_that_unfolds_to_millions_of_files_is_cut_off(
     with pytest.raises(Stalled, match="git printed more than") as refused:
         await read(mirrors, upstream)
     assert refused.value.reason == "RepositoryTooLarge"
+
+
+async def test_what_a_commit_changes_is_read_with_it_as_if_for_the_first_time(
+    mirrors: Mirrors, upstream: Upstream
+) -> None:
+    upstream.commit(
+        {f"apps/{name}/it.yaml": "a: 1\n" for name in ("a", "b", "a-b")} | {"apps/a.yaml": "b: 1\n"}
+    )
+    mirror = mirrors.of(upstream.url, "shop/git")
+    await mirror.read(await mirror.poll(), "apps")
+    for files in (
+        {"apps/a/it.yaml": "a: 2\n", "apps/b/new.yaml": "a: 1\n"},
+        {"apps/a/it.yaml": None, "apps/b/it.yaml": None, "apps/b/note.txt": "no"},
+        {"apps/b/new.yaml": None, "apps/a.yaml": None, "apps/a/it.yaml/deep.yaml": "c: 1\n"},
+        {"apps/.hidden/it.yaml": "a: 1\n", "elsewhere.yaml": "a: 1\n"},
+    ):
+        upstream.commit(files)
+        fetched = await mirror.poll()
+        fresh = mirrors.of(upstream.url, f"shop/{fetched.sha}")
+        assert await mirror.read(fetched, "apps") == await fresh.read(await fresh.poll(), "apps")
+        assert fetched == await fresh.poll()
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        pytest.param({"apps/large.yaml": "a: " + "x" * (1 << 17)}, "EntryRefused", id="a file too large"),
+        pytest.param(
+            {"apps/pointer.yaml": "version https://git-lfs.github.com/spec/v1\n"},
+            "EntryRefused",
+            id="a pointer",
+        ),
+        pytest.param({"apps": None}, "PathNotFound", id="the path goes"),
+    ],
+)
+async def test_a_later_commit_is_refused_for_what_a_first_one_is_refused_for(
+    mirrors: Mirrors, upstream: Upstream, files: dict[str, str | None], reason: str
+) -> None:
+    upstream.commit({"apps/a.yaml": "a: 1\n"})
+    mirror = mirrors.of(upstream.url, "shop/git")
+    good = await mirror.read(await mirror.poll(), "apps")
+    if "apps" in files:
+        files = {"apps/a.yaml": None}
+    upstream.commit(files)
+    with pytest.raises(Stalled) as refused:
+        await mirror.read(await mirror.poll(), "apps")
+    assert refused.value.reason == reason
+    upstream.git("revert", "--no-edit", "HEAD")
+    upstream.push()
+    assert await mirror.read(await mirror.poll(), "apps") == good
+
+
+async def test_a_link_in_a_later_commit_is_refused(mirrors: Mirrors, upstream: Upstream) -> None:
+    upstream.commit({"apps/a.yaml": "a: 1\n"})
+    mirror = mirrors.of(upstream.url, "shop/git")
+    await mirror.read(await mirror.poll(), "apps")
+    (upstream.work / "apps" / "link.yaml").symlink_to("/etc/passwd")
+    upstream.commit({})
+    with pytest.raises(ManifestsRefused, match="symbolic link"):
+        await mirror.read(await mirror.poll(), "apps")
+
+
+async def test_a_push_that_was_told_of_is_fetched_without_asking_before(
+    mirrors: Mirrors, upstream: Upstream
+) -> None:
+    upstream.commit({"apps/a.yaml": "a: 1\n"})
+    mirror = mirrors.of(upstream.url, "shop/git")
+    await mirror.read(await mirror.poll(Ref(branch="main"), expected=True), "apps")
+    sha = upstream.commit({"apps/a.yaml": "a: 2\n"}, "told")
+    found = await mirror.poll(Ref(branch="main"), expected=True)
+    assert (found.sha, found.branch, found.subject, found.author) == (sha, "main", "told", "Ann")
+    assert [blob.data for blob in await mirror.read(found, "apps")] == [b"a: 2\n"]
+    assert await mirror.poll(Ref(branch="main"), expected=True) == found
+    assert await mirror.poll(Ref(branch="main")) == found
+    git(upstream.bare, "branch", "--quiet", "-m", "main", "gone")
+    with pytest.raises(Stalled, match="does not exist"):
+        await mirror.poll(Ref(branch="main"), expected=True)
