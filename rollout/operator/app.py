@@ -27,6 +27,7 @@ from rollout.kube.kinds import Resource
 from rollout.kube.login import login, own_namespace
 from rollout.kube.reflector import Change, Reflector
 from rollout.measure import Measurer
+from rollout.measure.foresight import Foresight
 from rollout.observe import Observer
 from rollout.observe.caches import Caches
 from rollout.operator import waking
@@ -158,7 +159,8 @@ class Operator:
         stack.push_async_callback(mirrors.close)
         observer = Observer(kube, self._caches, settings.min_settle, _clock)
         measurer = self._measurer = Measurer(self._sources.at, settings.measure_lag)
-        self._reconciler = Reconciler(kube, observer, measurer, Executor(kube, measurer, metrics))
+        executor, foresight = Executor(kube, measurer, metrics), Foresight(self._sources.at)
+        self._reconciler = Reconciler(kube, observer, measurer, executor, foresight)
         self._gitops = GitOps(
             kube,
             mirrors,
