@@ -52,7 +52,7 @@ async def until_gone(mirror: Mirror) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["git", "http"])
-async def test_a_silent_server_is_given_up_at_the_timeout_and_no_process_stays(
+async def test_git_28_a_silent_server_is_given_up_at_the_timeout_and_no_process_stays(
     hasty_mirrors: Mirrors, silent_server: Listener, scheme: str
 ) -> None:
     mirror = hasty_mirrors.of(f"{scheme}://127.0.0.1:{silent_server.port}/web.git", "shop/git")
@@ -64,7 +64,7 @@ async def test_a_silent_server_is_given_up_at_the_timeout_and_no_process_stays(
     assert list(directory_of(mirror).glob("private-*")) == []
 
 
-async def test_others_keep_polling_while_one_server_hangs(
+async def test_git_28_others_keep_polling_while_one_server_hangs(
     mirrors: Mirrors, silent_server: Listener, upstream: Upstream
 ) -> None:
     upstream.commit({"a.yaml": "a: 1\n"})

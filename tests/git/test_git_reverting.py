@@ -81,7 +81,7 @@ async def test_a_second_time_writes_nothing(mirror: Mirror, upstream: Upstream, 
     assert said(upstream, "%H") == commit
 
 
-async def test_people_who_bring_it_back_are_not_reverted_again(
+async def test_git_10_people_who_bring_it_back_are_not_reverted_again(
     mirror: Mirror, upstream: Upstream, good: str, bad: str
 ) -> None:
     await mirror.revert(order(bad, good))
@@ -100,7 +100,7 @@ async def test_a_commit_by_somebody_else_in_between_is_kept(
     assert content(upstream, "apps/beside.yaml") == "a: 3"
 
 
-async def test_a_push_between_our_look_and_our_push_is_built_upon(
+async def test_git_08_a_push_between_our_look_and_our_push_is_built_upon(
     mirror: Mirror, upstream: Upstream, good: str, bad: str
 ) -> None:
     push = mirror._clone.push
@@ -116,7 +116,7 @@ async def test_a_push_between_our_look_and_our_push_is_built_upon(
     assert (content(upstream), content(upstream, "apps/beside.yaml")) == (GOOD.strip(), "a: 4")
 
 
-async def test_what_somebody_changed_since_is_left_as_it_is(
+async def test_git_09_what_somebody_changed_since_is_left_as_it_is(
     mirror: Mirror, upstream: Upstream, good: str, bad: str
 ) -> None:
     mended = upstream.commit({PATH: "image: shop:v3\n"}, "a fix")

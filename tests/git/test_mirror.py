@@ -51,7 +51,9 @@ async def test_sources_with_the_same_url_and_owner_share_a_mirror_and_others_do_
     assert mirrors.of(upstream.url, "shop/git") is not mirrors.of(upstream.url, "rival/git")
 
 
-async def test_two_branches_are_two_environments_in_one_mirror(mirrors: Mirrors, upstream: Upstream) -> None:
+async def test_git_22_two_branches_are_two_environments_in_one_mirror(
+    mirrors: Mirrors, upstream: Upstream
+) -> None:
     upstream.commit({"a.yaml": "a: 1\n"}, branch="main")
     upstream.push("production")
     staging = upstream.commit({"a.yaml": "a: 2\n"}, branch="main")

@@ -62,7 +62,7 @@ def _matches(pattern: str, words: str) -> bool:
     return re.search(pattern, words) is not None
 
 
-async def test_a_canary_goes_on_and_can_be_aborted_while_the_git_server_is_gone(home: Home) -> None:
+async def test_git_06_27_a_canary_goes_on_and_can_be_aborted_while_the_git_server_is_gone(home: Home) -> None:
     steps = ({"setWeight": 25}, {"pause": {"duration": "2s"}}, {"setWeight": 50}, {"pause": {}})
     await home.push("v2", manifests.rollout("shop:v2", steps=steps, replicas=4))
     await home.shop.weighs(25)
@@ -115,7 +115,7 @@ def _polished() -> tuple[Manifest, ...]:
     return stable, canary, route
 
 
-async def test_a_refused_commit_is_retried_by_a_new_spec_alone_and_a_revert_is_healthy_at_once(
+async def test_git_04_05_07_a_refused_commit_is_retried_by_a_new_spec_alone_and_a_revert_is_healthy_at_once(
     home: Home,
 ) -> None:
     v2 = await home.push("v2", manifests.rollout("shop:v2"))
@@ -169,7 +169,7 @@ async def test_a_promotion_is_noted_on_the_commit_that_brought_it(home: Home) ->
     assert '"shop:v2"' in note
 
 
-async def test_what_was_aborted_is_put_back_by_a_commit_and_git_no_longer_lies(home: Home) -> None:
+async def test_git_08_what_was_aborted_is_put_back_by_a_commit_and_git_no_longer_lies(home: Home) -> None:
     back = {"modes": ["notes", "revertCommit"], "author": {"name": "canary-bot", "email": "bot@example.com"}}
     await home.shop.apply(git_source(home.repository.url, writeBack=back))
     bad = await home.push("v2", manifests.rollout("shop:v2"))
@@ -227,7 +227,7 @@ async def _value(shop: Shop, name: str) -> str:
         return ""
 
 
-async def test_scenario_11_a_newer_commit_takes_the_place_of_a_canary(home: Home) -> None:
+async def test_git_11_scenario_11_a_newer_commit_takes_the_place_of_a_canary(home: Home) -> None:
     v2 = await home.push("v2", manifests.rollout("shop:v2"))
     await home.shop.paused(50)
     async with Chronicle.of(home.shop) as told:

@@ -37,7 +37,7 @@ async def gone(shop: Shop, resource: Resource, name: str) -> None:
     await until(f"{name} to be deleted", away)
 
 
-async def test_what_leaves_git_goes_and_what_shall_be_kept_or_came_otherwise_stays(home: Home) -> None:
+async def test_git_18_what_leaves_git_goes_and_what_shall_be_kept_or_came_otherwise_stays(home: Home) -> None:
     files = {
         "deploy/a.yaml": text(config_map("a")),
         "deploy/kept.yaml": text(config_map("kept", **{PRUNE: "disabled"})),
@@ -67,7 +67,7 @@ async def test_a_bad_commit_prunes_nothing(home: Home) -> None:
     await gone(home.shop, CONFIG_MAPS, "a")
 
 
-async def test_an_empty_directory_waits_until_its_commit_is_approved(home: Home) -> None:
+async def test_git_17_an_empty_directory_waits_until_its_commit_is_approved(home: Home) -> None:
     empty = await home.repository.commit(
         "oops", {ROLLOUT: None, TRAFFIC: None, "deploy/README.yaml": "# none\n"}
     )
