@@ -97,7 +97,7 @@ def backtest(
     """Replay a policy on recorded traffic: what would have happened, and when."""
     drawing.checked(plot)
     range_ = _Range.asked(prometheus, record, since, until, save)
-    found = rollouts_in(path)
+    found = rollouts_in(path, foreseen=False)
     if len(found) > 1:
         raise Failure(f"{path} has {len(found)} Rollouts: name the file of one", ExitCode.USAGE)
     arms = Arms.of(found[0], canary, stable)
@@ -178,6 +178,13 @@ async def _from_record(file: Path, arms: Arms, range_: _Range) -> tuple[Cluster,
         raise Failure(f"{file}: no sample in it")
     until = range_.until or to_datetime(span[1])
     run = arms.cluster(to_datetime(span[0])).asks()
+    if run.thresholds:
+        names = ", ".join(each.name for each in run.thresholds)
+        raise Failure(
+            f"{names}: asked by expressions, of which a record of samples knows nothing: "
+            "replay it with --prometheus URL",
+            ExitCode.USAGE,
+        )
     seen = await fetching.both_seen(source, run, to_datetime(span[0]), until)
     since = range_.since or seen
     if since is None:

@@ -32,6 +32,7 @@ from rollout.measure.loads import uneven
 from rollout.measure.policy import policy_of
 from rollout.measure.recent import Lately
 from rollout.measure.versions import any_version, versions
+from rollout.plan.observed import Plane
 from rollout.show import outlook
 from rollout.workloads import runs, thresholds
 from rollout.workloads.runs import Templates
@@ -104,7 +105,9 @@ class Planned:
     look: timedelta
     """The shortest time between two looks that a metric asks for."""
     templates: Templates
-    """Of its analyses."""
+    """Of its analyses, threshold metrics included."""
+    plane: Plane
+    """The data plane, as far as the manifests tell it."""
 
     @property
     def name(self) -> str:
@@ -235,9 +238,12 @@ def rates_of(policy: Policy, error_rate: float | None, given: dict[str, float]) 
     return rates
 
 
-def rollouts_in(path: Path, stable: str | None = None, namespace: str = "default") -> list[Planned]:
+def rollouts_in(
+    path: Path, stable: str | None = None, namespace: str = "default", *, foreseen: bool = True
+) -> list[Planned]:
     """Every Rollout of a file or folder, with what its templates make of it; `stable` is a version's hash,
-    `namespace` for manifests that name none.
+    `namespace` for manifests that name none. foreseen: whether it is for a forecast, which leaves out what it
+    can't foretell and says so.
 
     Raises:
         Failure: USAGE where there is none; NO where one, or a template that it names, is not valid.
@@ -252,7 +258,10 @@ def rollouts_in(path: Path, stable: str | None = None, namespace: str = "default
     rollouts = [document for document in known if is_kind(document.body, KIND.name)]
     if not rollouts:
         raise Failure(f"{path}: no Rollout in it", ExitCode.USAGE)
-    return [_planned(document, known, stable, namespace) for document in rollouts]
+    found = [_planned(document, known, stable, namespace) for document in rollouts]
+    if foreseen:
+        _tell_what_is_left_out(found)
+    return found
 
 
 def _planned(document: Document, known: Sequence[Document], stable: str | None, namespace: str) -> Planned:
@@ -263,25 +272,25 @@ def _planned(document: Document, known: Sequence[Document], stable: str | None, 
         problems = runs.problems(rollout.spec, templates, broken, plane)
         if problems:
             raise InvalidSpec(problems)
-        foreseen = _foreseeable(rollout.metadata.name, templates)
+        foreseen = {key: thresholds.without(template) for key, template in templates.items()}
         run = asked_of(rollout.spec, foreseen, plane, versions(rollout, stable, namespace))
         asked = [metric.interval for metric in run.compared if metric.interval is not None]
         look = min(asked, default=DEFAULT_INTERVAL)
         policy, holds = policy_of(run), holds_of(rollout.spec, run)
-        return Planned(document.path, rollout, any_version(run), policy, holds, look, foreseen)
+        return Planned(document.path, rollout, any_version(run), policy, holds, look, templates, plane)
     except InvalidSpec as invalid:
         raise Failure(f"{document.path}:{document.line}: {invalid.problems[0]}") from invalid
     except InvalidPolicy as invalid:
         raise Failure(f"{document.path}:{document.line}: {invalid}") from invalid
 
 
-def _foreseeable(name: str, templates: Templates) -> Templates:
-    """The templates without what no count of requests foretells, and a word about that."""
-    left_out = sorted({metric for template in templates.values() for metric in thresholds.of(template)})
-    if left_out:
-        told = f"threshold metrics are left out, only compare is foreseen: {', '.join(left_out)}"
-        sys.stderr.write(f"note: {name}: {told}\n")
-    return {key: thresholds.without(template) for key, template in templates.items()}
+def _tell_what_is_left_out(found: Sequence[Planned]) -> None:
+    """No count of requests foretells what an expression will say."""
+    for each in found:
+        left_out = sorted({name for template in each.templates.values() for name in thresholds.of(template)})
+        if left_out:
+            told = f"threshold metrics are left out, only compare is foreseen: {', '.join(left_out)}"
+            sys.stderr.write(f"note: {each.name}: {told}\n")
 
 
 def _forecast(each: Planned, traffic: Traffic, bad_rate: str | None, power: float) -> Forecast:

@@ -63,7 +63,8 @@ class Arms:
         metadata = self.planned.rollout.metadata
         namespace = metadata.namespace or "default"
         spec = self.planned.rollout.spec
-        return Cluster(namespace, metadata.name, spec, self.templates, self.versions, began)
+        plane = self.planned.plane
+        return Cluster(namespace, metadata.name, spec, self.templates, self.versions, began, plane)
 
     def _asked(self) -> object:
         asked = self.cluster(START).asks()

@@ -29,7 +29,7 @@ from rollout.plan.actions import (
     RecordStatus,
     RemoveReplicaSet,
 )
-from rollout.plan.observed import Observed, ReplicaSet, Route, Service, Traffic, Wanted
+from rollout.plan.observed import UNKNOWN_PLANE, Observed, Plane, ReplicaSet, Route, Service, Traffic, Wanted
 from rollout.workloads import runs
 from rollout.workloads.replicasets import name_of
 from rollout.workloads.runs import Templates
@@ -55,6 +55,7 @@ class Cluster:
     templates: Templates
     versions: Versions
     began: datetime
+    plane: Plane = UNKNOWN_PLANE
     status: RolloutStatus = field(init=False)
     runs: dict[str, Manifest] = field(default_factory=dict)
     asked: AnalysisRunSpec | None = None
@@ -195,6 +196,7 @@ class Cluster:
             attempt=attempt,
             canary=canary,
             stable=stable,
+            plane=self.plane,
         )
 
     def _finish(self, name: str, phase: str, message: str) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from analysis.evidence import Labels, Series, to_datetime
 from analysis.sources import QueryRefusedError, Source, parse_matchers
+from analysis.sources.evaluating import Answer, Evaluating
 from analysis.sources.recorded import joined, within
 from analysis.sources.taking import TARGETS, selectors
 from rollout.api.analysisrun import AnalysisRunSpec
@@ -52,6 +53,12 @@ class ReadAhead:
     async def instant(self, expression: str, at: datetime) -> tuple[tuple[Labels, float], ...]:
         """An instant vector, which is asked each time."""
         return await self._source.instant(expression, at)
+
+    async def evaluate(self, expression: str, at: datetime) -> Answer:
+        """What threshold metrics ask, each time. Raises QueryRefusedError where the source can't be asked."""
+        if not isinstance(self._source, Evaluating):
+            raise QueryRefusedError(f"{expression}: this source evaluates no expressions")
+        return await self._source.evaluate(expression, at)
 
     async def _range(self, selector: str) -> list[Series]:
         found: list[Series] = []

@@ -109,6 +109,20 @@ def test_an_open_pause_is_resumed_and_said(records: Path, tmp_path: Path) -> Non
     assert "Promoted at" in done.stdout
 
 
+def test_a_record_holds_no_answers_to_expressions(records: Path, tmp_path: Path) -> None:
+    edited = policy(tmp_path, "shop", "shop")
+    threshold = """  - name: busy
+    successCondition: result[0] > 1
+    provider: {prometheus: {address: "http://a", query: "sum(rate(http_requests_total[1m]))"}}
+"""
+    template = edited / "analysis.yaml"
+    template.write_text(template.read_text() + threshold)
+    done = backtest(edited, "--record", records / "good.jsonl", *NAMES)
+    assert done.exit_code == 2, done.output
+    assert "busy: asked by expressions" in done.stderr
+    assert "replay it with --prometheus URL" in done.stderr
+
+
 def test_matchers_tell_the_versions_apart_where_hashes_do_not(records: Path) -> None:
     arms = ("--canary", f'pod=~"shop-{CANARY}-.+"', "--stable", 'pod!~"shop-7.+"')
     named = backtest(SHOP, "--record", records / "bad.jsonl", *NAMES, "-o", "json")
