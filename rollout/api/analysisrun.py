@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from rollout.api.analysis import METRICS_LIMIT, AnyMetric, Metric
-from rollout.api.base import Manifest, Model, Share, Switch
+from rollout.api.base import Duration, Manifest, Model, Share, Switch
 from rollout.api.meta import ObjectMeta
 from rollout.api.parsing import Kind, parse
 from rollout.api.rollout import Argument
@@ -33,6 +33,8 @@ class AnalysisRunSpec(Model):
     """Alpha (ours): of the whole rollout."""
     false_promotion: Share = 0.05
     """Beta (ours): for each guardrail and step."""
+    calibrate: Duration | None = None
+    """So much of stable's recorded history tells how noisy metrics are (ours)."""
     role: Annotated[str, Field(max_length=63)] = ""
     """`background`, or the step's index (ours)."""
     attempt: Annotated[str, Field(max_length=63)] = ""
@@ -53,6 +55,20 @@ class AnalysisRunSpec(Model):
         return tuple(metric for metric in self.metrics if isinstance(metric, Threshold))
 
 
+class MetricNoise(Model):
+    """How noisy a metric was in stable's recorded history."""
+
+    metric: str
+    phi: float = 1.0
+    """What its evidence is divided by."""
+    tau: float = 0.0
+    """The standard deviation, from pod to pod, of the logarithm of its rate."""
+    pods: int = 0
+    """Of how many pods."""
+    report: str = ""
+    """A sentence for people."""
+
+
 class AnalysisRunStatus(Model):
     """How far it is."""
 
@@ -66,6 +82,8 @@ class AnalysisRunStatus(Model):
     """For each metric: samples of both versions, estimate, interval, margins, verdict, query."""
     metric_results: tuple[MetricResult, ...] = Field((), max_length=METRICS_LIMIT)
     """For each threshold metric: its measurements, and how far it is."""
+    noise: tuple[MetricNoise, ...] | None = Field(None, max_length=METRICS_LIMIT)
+    """What the calibration found; absent before it is done, or where none was asked for."""
     checkpoint: Mapping[str, Any] = {}
     """The state of every test, so that a restart resumes exactly; nobody else reads it."""
     course: Mapping[str, Any] = {}

@@ -5,7 +5,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from rollout.api import rules
 from rollout.api.base import Count, Duration, Manifest, Model, Share, Switch
@@ -138,6 +138,17 @@ Step = Annotated[
 ]
 
 
+HISTORY = (timedelta(minutes=10), timedelta(days=7))
+"""The least and the most history that a calibration may ask for."""
+
+
+def _history(span: timedelta) -> timedelta:
+    least, most = HISTORY
+    if not least <= span <= most:
+        raise ValueError("must be from 10m to 168h")
+    return span
+
+
 class BackgroundAnalysis(Model):
     """The analysis that runs beside the steps, from `startingStep` to the end."""
 
@@ -150,6 +161,9 @@ class BackgroundAnalysis(Model):
     and looks together."""
     false_promotion: Annotated[Share, Field(gt=0, lt=0.5)] = 0.05
     """Beta (ours): the chance to pass a step with an unacceptable canary, for each guardrail and step."""
+    calibrate: Annotated[Duration, AfterValidator(_history)] | None = None
+    """Before the first look (ours): so much of the stable pods' recorded history tells how noisy each metric
+    is by itself. Default: none, metrics are taken as their templates say."""
 
     _args = field_validator("args")(rules.distinct("name"))
 

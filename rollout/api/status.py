@@ -211,6 +211,8 @@ class MetricEvidence(Model):
     fine_progress: float = 0.0
     """How far the evidence of safety is on its way to a pass of this step, 0 to 1."""
     query: str = ""
+    noise: str = ""
+    """What a calibration on recorded history found."""
     unequal_load: bool = False
     """Whether the versions' pods get so different loads that this metric may not roll back alone."""
 

@@ -15,19 +15,26 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from analysis.course import Sight
+from analysis.evidence import to_datetime
 from analysis.policy import InvalidPolicy, Policy
 from analysis.reading import Context, Reading, Status
 from analysis.sequential import Checkpoint, begin, begin_step, fold, route, skip
 from analysis.sources import Arms, Source, take
 from analysis.verdict import Judgement, judge
 from rollout.api.analysis import Metric
-from rollout.api.analysisrun import AnalysisRun, AnalysisRunStatus, parse_analysis_run
+from rollout.api.analysisrun import (
+    AnalysisRun,
+    AnalysisRunSpec,
+    AnalysisRunStatus,
+    MetricNoise,
+    parse_analysis_run,
+)
 from rollout.api.base import Manifest
 from rollout.api.caps import capped_run
 from rollout.api.errors import InvalidSpec
 from rollout.api.status import PauseReason, RolloutStatus, Stage
+from rollout.measure import noise, routing
 from rollout.measure import policy as words
-from rollout.measure import routing
 from rollout.measure.course import NO_LOOKS, Course, seen
 from rollout.measure.held import Held
 from rollout.measure.pace import next_look, slot, spacing, tolerance
@@ -41,6 +48,8 @@ log = logging.getLogger(__name__)
 
 UNKNOWN_INTERVAL = timedelta(seconds=2)
 """Between looks, until the samples show how often they are scraped."""
+CALIBRATING = timedelta(seconds=2)
+"""Between two questions whether a calibration is done."""
 SAVE_EVERY = timedelta(seconds=5)
 REFUSED_FOR = timedelta(seconds=30)
 """After a checkpoint was refused: somebody may have mended what stood in its way."""
@@ -98,8 +107,11 @@ class _Kept:
     """Its threshold metrics."""
     due: dict[str, datetime] = field(default_factory=dict)
     """By metric: when to look again."""
-    policy: tuple[tuple[timedelta | None, ...], Policy] | None = None
-    """What it is judged by, and the scrape intervals that this was made of."""
+    policy: tuple[object, Policy] | None = None
+    """What it is judged by, and the scrape intervals and the noise that this was made of."""
+    noise: tuple[MetricNoise, ...] | None = None
+    """What its calibration found; None before it is done."""
+    calibration: asyncio.Task[tuple[MetricNoise, ...]] | None = None
     course: Course = NO_LOOKS
     """What the evidence was up to now, for pictures."""
 
@@ -124,6 +136,7 @@ class Measurer:
         self._refusals: dict[str, _Refusal] = {}
         self._names: Counter[str] = Counter()
         self._pruned_at: datetime | None = None
+        self._calibrating = asyncio.Semaphore(1)
 
     async def measure(self, observed: Observed, run: Manifest | None, now: datetime) -> Measured:
         """The evidence for this turn; `run` is the live background AnalysisRun where it isn't kept yet."""
@@ -142,6 +155,10 @@ class Measurer:
         except InvalidPolicy as invalid:
             reason = f"the analysis can't be judged by: {invalid}"
             return Measured(Evidence(Outcome.BLIND, reason, problems=(reason,)))
+        if self._calibrates(kept, policy, observed):
+            reason = "waits until stable's history has told how noisy the metrics are"
+            return Measured(Evidence(Outcome.UNDECIDED, reason), look_at=now + CALIBRATING)
+        policy = _policy(kept)
         self._begin_step(kept, observed)
         self._leave_out(kept, observed)
         if self._routed:
@@ -158,6 +175,26 @@ class Measurer:
             kept.checkpoint = fold(policy, kept.checkpoint, metric.name, reading)
             kept.due[metric.name] = next_look(self._slot(observed), _interval(kept, metric), now)
         return self._judge(kept, policy, observed, step, now)
+
+    def _calibrates(self, kept: _Kept, policy: Policy, observed: Observed) -> bool:
+        """Whether the run waits for its calibration, which one rollout after the other gets."""
+        history = kept.asked.spec.calibrate
+        if history is None or kept.noise is not None:
+            return False
+        if kept.calibration is None:
+            pods = observed.replica_set(observed.status.current_pod_hash)
+            asked = noise.Asked(history, to_datetime(kept.checkpoint.began), pods.available if pods else 1)
+            kept.calibration = asyncio.create_task(self._calibrated(kept.asked.spec, policy, asked))
+        if not kept.calibration.done():
+            return True
+        kept.noise, kept.calibration = kept.calibration.result(), None
+        return False
+
+    async def _calibrated(
+        self, run: AnalysisRunSpec, policy: Policy, asked: noise.Asked
+    ) -> tuple[MetricNoise, ...]:
+        async with self._calibrating:
+            return await noise.calibrated(self._source_of, run, policy, asked)
 
     def _slot(self, observed: Observed) -> int:
         return slot(observed.namespace, observed.name, self._names[observed.name])
@@ -284,6 +321,7 @@ class Measurer:
         judgement = judge(policy, kept.checkpoint, now, active=compared)
         heard = words.hear(judgement, policy, kept.checkpoint, compared, spec, now)
         evidence = kept.held.joined(heard, active, step)
+        evidence = replace(evidence, metrics=noise.told(evidence.metrics, kept.noise or ()))
         looks = [self._look_at(kept, metric, now) for metric in words.measured_in(spec, step)]
         looks += [at for at in [kept.held.look_at(step)] if at is not None]
         under_way = len(self._kept)
@@ -328,8 +366,9 @@ def _step(observed: Observed) -> str:
 
 def _policy(kept: _Kept) -> Policy:
     scraped = tuple(kept.checkpoint.scrape_interval(metric.name) for metric in kept.asked.spec.compared)
-    if kept.policy is None or kept.policy[0] != scraped:
-        kept.policy = (scraped, words.policy_of(kept.asked.spec, kept.checkpoint))
+    made_of = (scraped, kept.noise)
+    if kept.policy is None or kept.policy[0] != made_of:
+        kept.policy = (made_of, words.policy_of(kept.asked.spec, kept.checkpoint, kept.noise or ()))
     return kept.policy[1]
 
 
@@ -351,6 +390,7 @@ def _read(run: Manifest, observed: Observed, now: datetime) -> _Kept:
         asked = parse_analysis_run(run)
         written = (run.get("status") or {}).get("checkpoint")
         held = Held.read(asked.spec, run.get("status") or {})
+        found = noise.read_noise(run.get("status") or {})
         saved = Checkpoint.from_json(written) if written else None
         at = observed.status.step_effect_since or now
         checkpoint = saved or begin(words.policy_of(asked.spec), at)
@@ -374,6 +414,7 @@ def _read(run: Manifest, observed: Observed, now: datetime) -> _Kept:
         saved_at=now,
         used_at=now,
         held=held,
+        noise=found,
         course=Course.from_json((run.get("status") or {}).get("course") or {}),
     )
 
@@ -408,6 +449,7 @@ def _rendered(kept: _Kept, evidence: Evidence, now: datetime) -> Mapping[str, An
         started_at=run.pop("startedAt") or now,
         evidence=evidence.metrics,
         metric_results=kept.held.results(),
+        noise=kept.noise,
         checkpoint=kept.checkpoint.to_json(),
         course=kept.course.to_json(),
     )

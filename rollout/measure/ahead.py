@@ -40,7 +40,11 @@ def asked_of(
     """
     background = spec.strategy.canary.analysis
     rates = (
-        {"false_rollback": background.false_rollback, "false_promotion": background.false_promotion}
+        {
+            "false_rollback": background.false_rollback,
+            "false_promotion": background.false_promotion,
+            "calibrate": background.calibrate,
+        }
         if background
         else {}
     )

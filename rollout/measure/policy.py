@@ -1,5 +1,6 @@
 """Between the API's words and the judge's: a run's spec to a policy, a judgement to evidence. Pure."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import isfinite
 
@@ -10,9 +11,9 @@ from analysis.reading import Status
 from analysis.sequential import Checkpoint
 from analysis.verdict import Judgement, MetricVerdict, Outcome
 from rollout.api.analysis import Compare, Histogram, LatencyUnit, Metric, Proportion, Rate
-from rollout.api.analysisrun import AnalysisRunSpec
+from rollout.api.analysisrun import AnalysisRunSpec, MetricNoise
 from rollout.api.margin import Margin, Scale, Unit
-from rollout.api.measures import WARM_UP, Against, HarmBy, Mean, Up
+from rollout.api.measures import MAX_PHI, WARM_UP, Against, HarmBy, Mean, Role, Up
 from rollout.api.status import EVIDENCE_LIMIT, MESSAGE_LIMIT_BYTES, ArmSamples, Counted, MetricEvidence
 from rollout.measure import routing
 from rollout.plan import evidence as heard
@@ -23,8 +24,11 @@ FIRST_SAMPLES = timedelta(seconds=30)
 """A target that is new to Prometheus shows up within this; until then its absence is no blindness."""
 
 
-def policy_of(run: AnalysisRunSpec, checkpoint: Checkpoint | None = None) -> judged.Policy:
-    """What a run judges by; `checkpoint` tells the scrape interval, by which readings grow stale.
+def policy_of(
+    run: AnalysisRunSpec, checkpoint: Checkpoint | None = None, noise: Sequence[MetricNoise] = ()
+) -> judged.Policy:
+    """What a run judges by; `checkpoint` tells the scrape interval, by which readings grow stale, and `noise`
+    is what a calibration found.
 
     Raises:
         InvalidPolicy: names the field.
@@ -32,8 +36,9 @@ def policy_of(run: AnalysisRunSpec, checkpoint: Checkpoint | None = None) -> jud
     default = judged.Policy(())
     seen = [checkpoint.scrape_interval(metric.name) for metric in run.compared] if checkpoint else []
     known = [interval for interval in seen if interval is not None]
+    found = {each.metric: each for each in noise}
     return judged.Policy(
-        metrics=tuple(_metric(metric) for metric in run.compared),
+        metrics=tuple(_metric(metric, found.get(metric.name)) for metric in run.compared),
         alpha=run.false_rollback,
         beta=run.false_promotion,
         stale_after=max(SHORTEST_STALE, 4 * max(known)) if known else default.stale_after,
@@ -41,19 +46,25 @@ def policy_of(run: AnalysisRunSpec, checkpoint: Checkpoint | None = None) -> jud
     )
 
 
-def _metric(metric: Metric) -> judged.Metric:
+def _metric(metric: Metric, found: MetricNoise | None) -> judged.Metric:
     compare = metric.compare
+    noise = found or compare.noise
+    role = compare.role if noise.phi <= MAX_PHI else _DISARMED.get(compare.role, compare.role)
     return judged.Metric(
         name=metric.name,
         kind=_kind(compare),
         tolerate=_margin(compare.tolerate),
         unacceptable=_margin(compare.unacceptable),
         direction=judged.Direction(compare.direction.value),
-        role=judged.Role(compare.role.value),
+        role=judged.Role(role.value),
         against=judged.Against(compare.against.value),
-        dispersion=judged.Dispersion(compare.noise.phi, compare.noise.tau, compare.noise.pods),
+        dispersion=judged.Dispersion(noise.phi, noise.tau, noise.pods),
         warm_up=_warm_up(compare),
     )
+
+
+_DISARMED = {Role.GUARDRAIL: Role.SUCCESS, Role.DETERIORATION: Role.WARN}
+"""What is left of a role where a metric is too noisy to roll back by."""
 
 
 def _kind(compare: Compare) -> judged.Kind:

@@ -100,7 +100,11 @@ def render(
         chosen = tuple(metric for metric in chosen if metric.name.endswith(f"@{role}"))
     background = spec.strategy.canary.analysis
     rates = (
-        {"false_rollback": background.false_rollback, "false_promotion": background.false_promotion}
+        {
+            "false_rollback": background.false_rollback,
+            "false_promotion": background.false_promotion,
+            "calibrate": background.calibrate,
+        }
         if background
         else {}
     )

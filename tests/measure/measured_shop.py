@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,6 +45,9 @@ class Pod:
     def labels(self) -> dict[str, str]:
         name = f"shop-{self.version}-{'abcdefghij'[self.number]}2345"
         return {"namespace": "shop", "pod": name, "job": "shop", "instance": name}
+
+    def began_earlier(self, seconds: float) -> "Pod":
+        return replace(self, began=self.began + seconds)
 
     def series(self, first: int, last: int) -> list[Series]:
         """All that is scraped of it in these seconds from NOW."""
