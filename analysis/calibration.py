@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Final
 
 import numpy as np
+from scipy.special import bdtrik
 
 from analysis.betting import Array
 from analysis.evidence import Counts, Pair, to_datetime
@@ -27,6 +28,7 @@ from analysis.reading import Reading, Status
 from analysis.sequential import begin, fold
 
 WINDOWS: Final = 200
+SURE: Final = 0.75  # of a quantile over the windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,10 @@ def calibrate(
 ) -> Calibration:
     """Judge stable pods against stable pods, `windows` times, `canary_pods` of them taken for the canary.
 
-    phi_AA = max(1, q_0.9(max log E) / log 10, q_0.95(max log E) / log 20) over the windows: what makes the
-    evidence keep its promises there. The result's phi is at least the dispersion of the counts. `seed`
-    picks the pods: the same history gives the same answer.
+    phi_AA = max(1, q_(1-a)(max log E) / log(1/a)) over the windows, a being 10 %, 5 % and alpha: what makes
+    the evidence keep its promises there. Each quantile is the order statistic that is beyond the true one
+    with 75 % confidence, since so few windows are told by luck. The result's phi is at least the dispersion
+    of the counts. `seed` picks the pods: the same history gives the same answer.
     """
     metric = policy.metric(name)
     if len(history) < 2:
@@ -91,8 +94,8 @@ def calibrate(
     known = Dispersion(1.0, tau, len(history))
     splits = list(_splits(policy, history, interval, canary_pods, windows, seed))
     highest = np.array([_highest(_alone(policy, metric, known), split, interval) for split in splits])
-    tails = (np.quantile(highest, 0.9) / math.log(10), np.quantile(highest, 0.95) / math.log(20))
-    phi = max(1.0, dispersed, *map(float, tails))
+    tails = (_surely(highest, level) / -math.log(level) for level in (0.1, 0.05, policy.alpha))
+    phi = max(1.0, dispersed, *tails)
     raw = _crossings(policy, highest)
     left = 0
     if raw and phi <= MAX_PHI:
@@ -177,6 +180,14 @@ def _highest(policy: Policy, split: _Split, interval: timedelta) -> float:
         checkpoint, at = fold(policy, checkpoint, metric.name, reading), following
         top = max(top, log_e_harm(policy, checkpoint))
     return top
+
+
+def _surely(highest: Array, level: float) -> float:
+    """A value that is exceeded with probability at most `level`, with 75 % confidence where there are enough
+    windows; else the highest.
+    """
+    beyond = int(bdtrik(SURE, len(highest), 1 - level)) + 1
+    return float(np.sort(highest)[min(beyond, len(highest) - 1)])
 
 
 def _crossings(policy: Policy, highest: Array) -> int:

@@ -31,13 +31,14 @@ _TAIL_SLOWER: Final = np.exp(np.geomspace(math.log(1.2), math.log(4.0), 4))  # b
 _BEYOND: Final = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.003)  # or the edge with this share beyond it
 _MORE: Final = (1.4, 2.0, 4.0)  # is passed by so many times the requests
 # Factors step evenly in the logarithm of their logarithm: what a bet gains by is the ratio of the logarithms.
+# Small changes of a part of the requests are the hardest to find, and have the most of the weight.
 SHAPES: Final = Stakes.weighted(
     np.concatenate([_SLOWER, np.tile(_TAIL_SLOWER, len(_TAILS)), np.tile(_MORE, len(_BEYOND))]),
     np.concatenate(
         [
-            0.35 * np.array([0.15, 0.15, 0.15, 0.15, 0.125, 0.1, 0.0875, 0.0875]),
-            np.tile(0.125 * np.array([0.35, 0.3, 0.2, 0.15]), len(_TAILS)),
-            np.full(24, 0.15 / 24),
+            0.37 * np.array([0.15, 0.15, 0.15, 0.15, 0.125, 0.1, 0.0875, 0.0875]),
+            0.53 * np.outer([0.225, 0.275, 0.325, 0.175], [0.38, 0.34, 0.16, 0.12]).ravel(),
+            np.full(24, 0.10 / 24),
         ]
     ),
 )
@@ -88,15 +89,22 @@ def _beyond(pmf: Array, below: Array) -> Array:
 
 
 def _isotonic(values: Array, weights: Array) -> Array:
-    """The nearest rows that do not fall: g_b = max over i <= b of min over j >= b of the mean of i to j."""
-    total = np.concatenate([[0.0], np.cumsum(weights)])
-    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values * weights, axis=1)], axis=1)
+    """The nearest rows that do not fall: g_b = max over i <= b of min over j >= b of the mean of i to j.
+
+    Axes are j, i and the row, in this order, so that each step of the running minimum is over what lies
+    together.
+    """
     size = len(weights)
-    upper = np.triu(np.ones((size, size), dtype=bool))
-    widths = np.where(upper, total[None, 1:] - total[:-1, None], 1.0)
-    means = np.where(upper, (sums[:, None, 1:] - sums[:, :-1, None]) / widths, math.inf)
-    least = np.minimum.accumulate(means[:, :, ::-1], axis=2)[:, :, ::-1]
-    nearest: Array = np.max(np.where(upper, least, -math.inf), axis=1)
+    total = np.concatenate([[0.0], np.cumsum(weights)])
+    sums = np.zeros((size + 1, len(values)))
+    np.cumsum((values * weights).T, axis=0, out=sums[1:])
+    before = np.tri(size, dtype=bool)  # i <= j
+    widths = np.where(before, total[1:, None] - total[:-1], 1.0)
+    means = (sums[1:, None] - sums[:-1]) / widths[:, :, None]
+    means[~before] = math.inf
+    least = np.minimum.accumulate(means[::-1], axis=0)[::-1]
+    least[~before] = -math.inf
+    nearest: Array = least.max(axis=1).T
     return nearest
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -31,6 +32,7 @@ from analysis import (
     pod_histories,
 )
 from analysis.betting import Array
+from analysis.calibration import _surely
 from analysis.evidence import to_ms
 from analysis.history import gauge_tau, overdispersion, pod_tau
 
@@ -120,20 +122,40 @@ def test_chance_alone_makes_pods_differ_as_often_as_it_says() -> None:
     assert stats.binomtest(found, 200, 0.05).pvalue > 1e-3
 
 
+def drifting(rng: np.random.Generator, rates: Array) -> Array:
+    """Pods that drift alone, for most of an hour."""
+    level, levels = 0.0, []
+    for shock in rng.standard_normal(len(rates)):
+        level = 0.98 * level + 0.2 * shock * 0.35
+        levels.append(level)
+    return np.asarray(rng.binomial(300, np.minimum(rates * np.exp(np.array(levels)), 1.0)))
+
+
 def test_noise_that_lasts_is_found_by_the_replay() -> None:
-    """Pods that drift alone: the counts of a minute look fine, the judge does not."""
-
-    def drifting(rng: np.random.Generator, rates: Array) -> Array:
-        level, levels = 0.0, []
-        for shock in rng.standard_normal(len(rates)):
-            level = 0.98 * level + 0.2 * shock * 0.35
-            levels.append(level)
-        return np.asarray(rng.binomial(300, np.minimum(rates * np.exp(np.array(levels)), 1.0)))
-
-    found = calibrated(pods(drifting, rate=0.1))
+    """The counts of a minute look fine, the judge does not."""
+    found = calibrated(pods(drifting, rate=0.1), windows=60)
     assert found.raw > 0
     assert found.phi > max(found.dispersed, 1.5)
     assert found.left < found.raw
+
+
+def test_evidence_is_tempered_to_the_very_level_that_a_rollback_needs() -> None:
+    """What is enough for 5 % need not be for 1 %: the rare windows are the wild ones."""
+    history = pods(drifting, rate=0.1)
+    found = [
+        calibrate(replace(POLICY, alpha=alpha), "errors", history, MINUTE, 2, 60).phi
+        for alpha in (0.05, 0.01)
+    ]
+    assert found[1] > 1.2 * found[0]
+
+
+def test_a_quantile_of_few_windows_is_told_on_the_safe_side() -> None:
+    rng = np.random.default_rng(4)
+    for level, windows in ((0.05, 200), (0.1, 60), (0.01, 400)):
+        enough = sum(_surely(rng.random(windows), level) >= 1 - level for _ in range(400))
+        assert stats.binomtest(enough, 400, 0.75, "less").pvalue > 1e-3
+        assert enough < 390, "nor is it always the highest"
+    assert _surely(np.arange(20.0), 0.01) == 19
 
 
 def test_a_metric_that_is_mostly_noise_is_refused() -> None:
