@@ -9,6 +9,7 @@ from rollout.api.errors import Stalled
 from rollout.execute import Executor
 from rollout.git.mirror import Mirrors
 from rollout.gitops import GitOps
+from rollout.gitops.clusters import Clusters
 from rollout.gitops.notes import Notebook
 from rollout.kube import kinds
 from rollout.kube.client import Kube
@@ -55,13 +56,14 @@ class Incarnation:
         self._gitops = None
         if mirrors is not None:
             exclusive = lambda *name: self._queue.exclusive(Key(ROLLOUT, *name))  # noqa: E731
-            self._gitops = GitOps(kube, mirrors, exclusive, METRICS, clock.now)
+            self._gitops = GitOps(kube, mirrors, Clusters(kube, exclusive), METRICS, clock.now)
         self._waker = Waker(
             self._queue,
             observer.memory,
             self._gitops.notebook if self._gitops is not None else Notebook(),
             is_ours=lambda _key: True,
             hear=lambda rollout: observer.hear(rollout, clock.now()),
+            suspect=self._gitops.keeper.suspect if self._gitops is not None else lambda *_: (),
         )
         self._rollouts = Reflector(
             kube,
