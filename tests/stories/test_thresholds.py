@@ -1,19 +1,24 @@
 """Threshold metrics, as Argo Rollouts has them: they promote, roll back, pause and hold; over restarts."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import manifests
 import pytest
+import pytest_asyncio
 from crew import Crew
 from manifests import Manifest
 from prometheus_fake import FakePrometheus, Mode
-from stage import RUNS, Shop, until
+from stage import RUNS, Shop, side_by_side, until
 
 from rollout.api.status import Phase, Verdict
 from rollout.sandbox.cluster import Sandbox
 
+Story = Callable[[Shop], Awaitable[None]]
 SUCCESS = 'shop:success:ratio{namespace="{{namespace}}",pod=~"shop-{{canary.hash}}-.+"}'
 
 
@@ -42,9 +47,7 @@ async def results(shop: Shop) -> dict[str, Manifest]:
     return {each["name"]: each for each in found}
 
 
-async def test_a_good_version_is_promoted_by_as_many_measurements_as_its_arguments_ask_for(
-    shop: Shop,
-) -> None:
+async def promoted(shop: Shop) -> None:
     metric = {
         "name": "success-rate",
         "count": "{{args.count}}",
@@ -65,9 +68,7 @@ async def test_a_good_version_is_promoted_by_as_many_measurements_as_its_argumen
     assert (await shop.status()).history[-1].verdict is Verdict.PROMOTED
 
 
-async def test_scenario_26_a_version_that_fails_its_condition_is_rolled_back_and_its_sibling_is_no_success(
-    shop: Shop,
-) -> None:
+async def failed(shop: Shop) -> None:
     failing = {"name": "success-rate", "count": 9, "failureLimit": 1, "successCondition": "result[0] >= 0.95"}
     sibling = {"name": "sibling", "count": 9, "successCondition": "len(result) > 0"}
     watched = {"name": "watched", "count": 9, "successCondition": "result[0] > 2"}
@@ -97,7 +98,7 @@ async def test_scenario_26_a_version_that_fails_its_condition_is_rolled_back_and
     assert phases == {"background": "Failed", "1": "Failed"}
 
 
-async def test_scenario_25_a_value_in_the_gap_pauses_and_a_timed_pause_does_not_end_it(shop: Shop) -> None:
+async def in_the_gap(shop: Shop) -> None:
     metric = {
         "name": "success-rate",
         "inconclusiveLimit": 1,
@@ -105,7 +106,7 @@ async def test_scenario_25_a_value_in_the_gap_pauses_and_a_timed_pause_does_not_
         "failureCondition": "any(result, {# < 0.5})",
     }
     await shop.apply(template(shop.prometheus.url, metric))
-    steps = ({"setWeight": 50}, {"pause": {"duration": "5s"}}, {"setWeight": 60}, {"pause": {}})
+    steps = ({"setWeight": 50}, {"pause": {"duration": "15s"}}, {"setWeight": 60}, {"pause": {}})
     await shop.healthy(steps=steps, canary={"analysis": {"templates": [{"templateName": "success"}]}})
     await shop.set_image("shop:v2")
 
@@ -115,14 +116,17 @@ async def test_scenario_25_a_value_in_the_gap_pauses_and_a_timed_pause_does_not_
 
     message = await until("a pause that says why", held)
     assert "success-rate: 2 inconclusive, of at most 1" in message
-    await asyncio.sleep(6)  # longer than the timed pause: it must not end
+    began = (await shop.status()).step_since
+    assert began is not None
+    over = began + timedelta(seconds=16)
+    await until("the end of the timed pause", lambda: datetime.now(UTC) > over)
     assert await shop.weight() == 50
     assert (await shop.status()).phase is Phase.PAUSED
     await shop.annotate("promote")
     await shop.weighs(60)
 
 
-async def test_scenario_27_an_outage_holds_and_the_first_good_reply_ends_it(shop: Shop) -> None:
+async def outage(shop: Shop) -> None:
     metric = {
         "name": "success-rate",
         "count": 3,
@@ -143,16 +147,7 @@ async def test_scenario_27_an_outage_holds_and_the_first_good_reply_ends_it(shop
     assert (said["phase"], said["count"], said["consecutiveError"]) == ("Successful", 3, 0)
 
 
-@pytest.mark.parametrize(
-    ("mode", "condition", "words"),
-    [
-        pytest.param(Mode.EMPTY, "len(result) == 0", "no data", id="an empty vector"),
-        pytest.param(Mode.NAN, "isNaN(result[0])", "no number: the query gives nan", id="NaN"),
-    ],
-)
-async def test_scenario_36_no_number_is_neither_a_pass_nor_a_failure(
-    shop: Shop, mode: Mode, condition: str, words: str
-) -> None:
+async def no_number(mode: Mode, condition: str, words: str, shop: Shop) -> None:
     metric = {
         "name": "success-rate",
         "count": 3,
@@ -168,7 +163,7 @@ async def test_scenario_36_no_number_is_neither_a_pass_nor_a_failure(
     del shop.prometheus.modes[shop.namespace]
 
 
-async def test_scenario_36_several_series_where_one_is_meant_are_named_with_the_remedy(shop: Shop) -> None:
+async def several(shop: Shop) -> None:
     await shop.apply(
         template(shop.prometheus.url, {"name": "success-rate", "successCondition": "result[0] > 0.9"})
     )
@@ -182,7 +177,7 @@ async def test_scenario_36_several_series_where_one_is_meant_are_named_with_the_
     await shop.serving("shop:v2")
 
 
-async def test_a_condition_in_cel_decides_likewise(shop: Shop) -> None:
+async def in_cel(shop: Shop) -> None:
     metric = {
         "name": "success-rate",
         "count": 2,
@@ -194,6 +189,40 @@ async def test_a_condition_in_cel_decides_likewise(shop: Shop) -> None:
     await shop.set_image("shop:bad")
     status = await shop.phase(Phase.DEGRADED)
     assert "result.all(x, x >= 0.95) is false" in status.verdict_reason
+
+
+STORIES: tuple[tuple[str, Story], ...] = (
+    ("a good version is promoted by as many measurements as its arguments ask for", promoted),
+    ("scenario 26: who fails its condition is rolled back, and its sibling is no success", failed),
+    ("scenario 25: a value in the gap pauses, and a timed pause does not end it", in_the_gap),
+    ("scenario 27: an outage holds, and the first good reply ends it", outage),
+    (
+        "scenario 36: an empty answer is no evidence",
+        partial(no_number, Mode.EMPTY, "len(result) == 0", "no data"),
+    ),
+    ("scenario 36: NaN is no evidence", partial(no_number, Mode.NAN, "isNaN(result[0])", "query gives nan")),
+    ("scenario 36: several series where one is meant are named with the remedy", several),
+    ("a condition in CEL decides likewise", in_cel),
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def played(
+    sandbox: Sandbox, metrics: FakePrometheus, operator: Crew
+) -> AsyncIterator[dict[str, "asyncio.Task[None]"]]:
+    stories = dict(STORIES)
+
+    async def play(name: str) -> None:
+        await stories[name](await Shop.open(sandbox, metrics))
+
+    async with side_by_side(stories, play) as tasks:
+        yield tasks
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("story", [name for name, _ in STORIES])
+async def test_a_threshold_metric(played: dict[str, "asyncio.Task[None]"], story: str) -> None:
+    await played[story]
 
 
 async def test_a_restart_in_the_middle_forgets_no_measurement_and_repeats_none(
