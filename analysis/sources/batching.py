@@ -12,11 +12,10 @@ import asyncio
 import re
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, TypeVar
 
 from analysis.evidence import Labels, Series, to_datetime, to_ms
 from analysis.sources.evaluating import Answer, Evaluating
@@ -39,7 +38,6 @@ _ALIKE = re.compile(r"(?:(?:[\w :/@%&=,;~<>!#'\"-]|\.|\\[^\w\s]|\[[\w-]+\])(?:\{
 _QUOTED = re.compile(r'"((?:[^"\\]|\\[\\"])*)"')
 _ESCAPED = re.compile(r'\\([\\"])')
 
-T = TypeVar("T")
 Key = tuple[str, tuple[str, ...]]
 """A selector's text and the labels by which its arms are told apart."""
 Pattern = tuple[str, str, bool]
@@ -74,7 +72,6 @@ class BatchingSource:
         self._source = source
         self._groups: dict[Key, _Group] = {}
         self._known: dict[str, tuple[float, asyncio.Task[tuple[tuple[Labels, float], ...]]]] = {}
-        self._results: dict[str, tuple[float, asyncio.Task[Answer]]] = {}
 
     async def query(self, selector: str, at: datetime, span: timedelta) -> tuple[Series, ...]:
         """Raw samples of all matching series in `(at - span, at]`."""
@@ -98,29 +95,19 @@ class BatchingSource:
 
     async def instant(self, expression: str, at: datetime) -> tuple[tuple[Labels, float], ...]:
         """An instant vector, which may be some seconds old."""
-        return await self._shared(self._known, expression, lambda: _asked(self._source, expression, at))
-
-    async def evaluate(self, expression: str, at: datetime) -> Answer:
-        """The result of an expression, which may be some seconds old: many Rollouts may ask the same."""
-        if not isinstance(self._source, Evaluating):
-            raise QueryRefusedError("this source evaluates no expressions")
-        source = self._source
-        return await self._shared(self._results, expression, lambda: source.evaluate(expression, at))
-
-    async def _shared(
-        self,
-        held: dict[str, tuple[float, asyncio.Task[T]]],
-        expression: str,
-        ask: Callable[[], Coroutine[Any, Any, T]],
-    ) -> T:
-        """What somebody asked just now, or is asking."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for text in [text for text, (until, _) in held.items() if until <= now]:
-            del held[text]
-        if expression not in held:
-            held[expression] = (now + KNOWN_S, loop.create_task(ask()))
-        return await asyncio.shield(held[expression][1])
+        self._known = {text: held for text, held in self._known.items() if held[0] > now}
+        if expression not in self._known:
+            task = loop.create_task(_asked(self._source, expression, at))
+            self._known[expression] = (now + KNOWN_S, task)
+        return await asyncio.shield(self._known[expression][1])
+
+    async def evaluate(self, expression: str, at: datetime) -> Answer:
+        """The result of an expression, never an older one: a step is judged by what came after its effect."""
+        if not isinstance(self._source, Evaluating):
+            raise QueryRefusedError("this source evaluates no expressions")
+        return await self._source.evaluate(expression, at)
 
     async def _work(self, key: Key, group: _Group) -> None:
         """Ask for who waits until nobody does."""
