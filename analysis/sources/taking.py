@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
@@ -144,7 +144,8 @@ async def _take(
         span = new + before
         canary, stable = await _both(source, wanted, matchers, until, span)
     reading = read(metric, Samples(canary, stable, until - span), cut, until, context)
-    doubt = await _doubt(source, wanted, canary, stable, until)
+    labels = sorted({matcher.label for arm in matchers for matcher in arm})
+    doubt = await _doubt(source, wanted, canary, stable, until, labels)
     if doubt and reading.status in (Status.OK, Status.WAITING, Status.NO_DATA):
         return Reading(cut, cut, Status.NO_DATA, cause=doubt, interval=reading.interval)
     return reading
@@ -193,14 +194,21 @@ async def _query(
 
 
 async def _doubt(
-    source: Source, wanted: Mapping[str, Selector], canary: ArmSamples, stable: ArmSamples, at: datetime
+    source: Source,
+    wanted: Mapping[str, Selector],
+    canary: ArmSamples,
+    stable: ArmSamples,
+    at: datetime,
+    labels: Sequence[str],
 ) -> str:
-    """Why nothing came back for a selector in either arm, where that isn't simply "it did not happen yet"."""
+    """Why nothing came back for a selector in either arm, where that isn't simply "it did not happen yet";
+    `labels` tell the arms.
+    """
     for key, selector in sorted(wanted.items(), key=lambda item: item[0] == "bad"):
         if canary.series[key] or stable.series[key]:
             continue
         if key != "bad":
-            return await _absent(source, key, selector, at)
+            return await _absent(source, key, selector, at, labels)
         strange = _strange_label(
             selector, wanted["total"], (*canary.series["total"], *stable.series["total"])
         )
@@ -213,15 +221,29 @@ async def _doubt(
     return ""
 
 
-async def _absent(source: Source, key: str, selector: Selector, at: datetime) -> str:
+async def _absent(source: Source, key: str, selector: Selector, at: datetime, labels: Sequence[str]) -> str:
     if await source.instant(f"count({selector})", at):
-        return f"{key} {selector} has series, but none with the labels that tell the arms"
+        why = await _untold(source, selector, at, labels)
+        return f"{key} {selector} has series, but none with the labels that tell the arms: {why}"
     if selector.matchers and await source.instant(f"count({selector.bare})", at):
         edges = await source.instant(f"count by (le) ({selector.bare})", at) if key == "buckets" else ()
         known = sorted({labels["le"] for labels, _ in edges if "le" in labels})
         hint = f" (the edges there are: {', '.join(known)})" if known else ""
         return f"no series for {key} {selector}, though the metric exists{hint}: look at the labels"
     return f"no series for {key} {selector}: no such metric is known"
+
+
+async def _untold(source: Source, selector: Selector, at: datetime, labels: Sequence[str]) -> str:
+    missing = [
+        label
+        for label in labels
+        if not await source.instant(f"count({selector.narrowed(Matcher(label, '!=', literal('')))})", at)
+    ]
+    if missing:
+        what = f"no series has {' or '.join(missing)}; set that where they are scraped"
+    else:
+        what = f"they carry other values of {' and '.join(labels)}"
+    return f"{what}, or say by compare.arms what tells them apart"
 
 
 def _strange_label(bad: Selector, total: Selector, series: tuple[Series, ...]) -> str:

@@ -90,8 +90,16 @@ async def test_a_long_outage_is_not_read_beyond_reach() -> None:
             ERRORS,
             {},
             {"count(requests{})": (({}, 4.0),)},
-            "none with the labels that tell the arms",
+            "none with the labels that tell the arms: no series has arm; set that where they are scraped, "
+            "or say by compare.arms what tells them apart",
             id="no arm label",
+        ),
+        pytest.param(
+            ERRORS,
+            {},
+            {"count(requests{})": (({}, 4.0),), 'count(requests{arm!=""})': (({}, 4.0),)},
+            "they carry other values of arm, or say by compare.arms what tells them apart",
+            id="series of other arms",
         ),
         pytest.param(ERRORS, {}, {}, "no such metric", id="no metric of that name"),
         pytest.param(
