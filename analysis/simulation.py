@@ -20,8 +20,9 @@ from scipy.special import betaincinv
 from analysis.compatibility import compatible
 from analysis.course import Sight, sight
 from analysis.evidence import Counts, Pair
+from analysis.histogram import Buckets
 from analysis.holds import GivenUp, Hold, Rates, flow_of
-from analysis.metric import Metric, Proportion, Rate, Slo
+from analysis.metric import Histogram, Metric, Proportion, Rate, Slo
 from analysis.policy import Policy
 from analysis.power import Truth
 from analysis.reading import PATIENCE, Reading, Status
@@ -40,6 +41,11 @@ class End(Enum):
     INCONCLUSIVE = "inconclusive"
 
 
+def simulable(metric: Metric) -> bool:
+    """Whether a rate says all that has to be drawn: not of a gauge, and not of failed scrapes."""
+    return isinstance(metric.kind, Proportion | Slo | Histogram | Rate)
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """What is true. requests: a minute, of both arms. stable, canary: their rates by metric; one without
@@ -53,7 +59,7 @@ class World:
 
     def simulated(self, metric: Metric) -> bool:
         """Whether this world draws a metric's counts."""
-        return metric.name in self.stable and isinstance(metric.kind, Proportion | Slo | Rate)
+        return metric.name in self.stable and simulable(metric)
 
     def truth(self, metric: Metric) -> Truth:
         """A metric's rates; stable's own where the canary is not said to differ."""
@@ -155,7 +161,15 @@ class _Play:
         else:
             self.pending[metric.name] = Pair()
             counts = (pair,) * len(metric.edges)
-            reading = Reading(cut, self.now, Status.OK, counts, interval=self.world.look, pods=hold.pods)
+            reading = Reading(
+                cut,
+                self.now,
+                Status.OK,
+                counts,
+                interval=self.world.look,
+                buckets=_buckets(metric, pair),
+                pods=hold.pods,
+            )
         self.checkpoint = fold(self.policy, self.checkpoint, metric.name, reading)
 
     def _drawn(self, metric: Metric, hold: Hold) -> Pair:
@@ -171,6 +185,15 @@ class _Play:
         blamed = judgement.blamed if judgement is not None else ()
         minutes = (self.now - START) / timedelta(minutes=1)
         return Course(end, step, minutes, self.excess, blamed, tuple(self.sights))
+
+
+def _buckets(metric: Metric, pair: Pair) -> Buckets | None:
+    """The histogram of as many slow requests: slower than every edge that is asked for."""
+    if not isinstance(metric.kind, Histogram):
+        return None
+    between = (0.0,) * (len(metric.kind.edges) - 1)
+    canary, stable = ((arm.total - arm.bad, *between, arm.bad) for arm in (pair.canary, pair.stable))
+    return Buckets((*metric.kind.edges, math.inf), canary, stable)
 
 
 @dataclass(frozen=True, slots=True)

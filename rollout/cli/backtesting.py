@@ -110,7 +110,7 @@ def backtest(
         raise Failure(str(error), ExitCode.UNREACHABLE) from error
     except (QueryRefusedError, SelectorError) as error:
         raise Failure(str(error)) from error
-    told = story.told(cluster, turns, end)
+    told = story.told(cluster, turns, end, arms.named)
     if output is None:
         _print(told)
     else:

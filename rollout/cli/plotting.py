@@ -30,7 +30,7 @@ def draw_replay(file: Path, policy: Policy, told: Replayed, turns: Sequence[Turn
         raise Failure(f"--plot {file}: nothing was judged: there is nothing to draw")
     took = minutes((told.at - told.began) / timedelta(minutes=1))
     column = drawing.Column(
-        title=f"Canary {told.canary} against {told.stable}",
+        title=f"Canary {told.canary} against {told.stable}" if told.canary else "Canary against stable",
         subtitle=f"since {told.began:%Y-%m-%d %H:%M:%S} UTC\n{told.end.words} after {took}",
         sights=sights,
         ratios=_ratios(policy, {each.name: each.counted.stable.rate for each in judged[-1].metrics}),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from analysis.evidence import Series
@@ -29,6 +29,8 @@ class Arms:
     planned: Planned
     templates: Templates
     versions: Versions
+    named: Versions
+    """As they are told to people: hashes or matchers; '' where the templates alone say who they are."""
 
     @classmethod
     def of(cls, planned: Planned, canary: str, stable: str) -> "Arms":
@@ -36,8 +38,8 @@ class Arms:
         if bool(canary) != bool(stable):
             raise Failure("--canary and --stable belong together", ExitCode.USAGE)
         if not canary:
-            found = cls(planned, planned.templates, UNNAMED)
-            if found._asked() != cls(planned, planned.templates, Versions("a", "b"))._asked():
+            found = cls(planned, planned.templates, UNNAMED, Versions("", ""))
+            if found._asked() != replace(found, versions=Versions("a", "b"))._asked():
                 name = planned.rollout.metadata.name
                 raise Failure(
                     f"{name}: its metrics tell the versions apart by their hashes: "
@@ -45,10 +47,11 @@ class Arms:
                     ExitCode.USAGE,
                 )
             return found
+        given = Versions(stable, canary)
         if _HASH.fullmatch(canary) and _HASH.fullmatch(stable):
             if canary == stable:
                 raise Failure(f"--canary and --stable are both {canary}", ExitCode.USAGE)
-            return cls(planned, planned.templates, Versions(stable, canary))
+            return cls(planned, planned.templates, given, given)
         for option, text in (("--canary", canary), ("--stable", stable)):
             if not are_matchers(text):
                 raise Failure(
@@ -56,7 +59,7 @@ class Arms:
                     "both versions alike",
                     ExitCode.USAGE,
                 )
-        return cls(planned, _told_apart(planned.templates, canary, stable), UNNAMED)
+        return cls(planned, _told_apart(planned.templates, canary, stable), UNNAMED, given)
 
     def cluster(self, began: datetime) -> Cluster:
         """The Rollout at the moment at which its canary is committed."""

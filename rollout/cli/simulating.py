@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from analysis.metric import Proportion
 from analysis.power import rate_at
-from analysis.simulation import Course, World, courses, summary, typical
+from analysis.simulation import Course, World, courses, simulable, summary, typical
 from rollout.cli import drawing
 from rollout.cli.failure import ExitCode, Failure
 from rollout.cli.planning import (
@@ -100,7 +100,7 @@ def simulate(
 def _cases(each: Planned, rates: dict[str, float], bad_rate: float | None) -> list[Case]:
     """Like stable; as bad as is tolerated everywhere; and bad by one metric."""
     name = each.rollout.metadata.name
-    armed = [m for m in each.policy.metrics if m.name in rates and m.role.rolls_back]
+    armed = [m for m in each.policy.metrics if m.name in rates and m.role.rolls_back and simulable(m)]
     if not armed or not each.holds:
         raise Failure(f"{name}: nothing to simulate: no metric with a rate may roll back", ExitCode.USAGE)
     proportions = [m for m in armed if isinstance(m.kind, Proportion)]
@@ -172,7 +172,7 @@ def _print(
     sys.stdout.write("".join(f"{line}\n" for line in simulated.verdicts(each.policy, told)))
     sys.stdout.flush()
     for metric in each.policy.metrics:
-        if metric.name not in rates:
+        if metric.name not in rates or not simulable(metric):
             base = metric.name.partition("@")[0]
             sys.stderr.write(
                 f"warning: {name}: not simulated: {metric.name}, taken as passed (--rate {base}=RATE)\n"

@@ -8,7 +8,7 @@ from rollout.api.status import Stage
 from rollout.plan import schedule
 from rollout.plan.evidence import Outcome
 from rollout.plan.transitions import Signal
-from rollout.replay.cluster import Cluster
+from rollout.replay.cluster import Cluster, Versions
 from rollout.replay.playing import Turn
 from rollout.show.replayed import Blind, End, Passage, Replayed
 from rollout.show.steps import words
@@ -18,16 +18,16 @@ SHORT = timedelta(seconds=3)
 RESUMED = "resumed: nobody is asked in a replay"
 
 
-def told(cluster: Cluster, turns: Sequence[Turn], until: datetime) -> Replayed:
-    """What came of a replay on samples up to `until`; there is at least one turn."""
+def told(cluster: Cluster, turns: Sequence[Turn], until: datetime, named: Versions) -> Replayed:
+    """What came of a replay on samples up to `until`; there is at least one turn. named: as people say it."""
     end, decided = _end(turns)
     at = decided.at if end is not End.UNFINISHED else until
     judged = [turn for turn in turns if turn.measured.evidence.metrics]
     return Replayed(
         name=cluster.name,
         namespace=cluster.namespace,
-        stable=cluster.versions.stable,
-        canary=cluster.versions.canary,
+        stable=named.stable,
+        canary=named.canary,
         began=cluster.began,
         until=until,
         end=end,

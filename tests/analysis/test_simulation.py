@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis import Metric, Policy, Proportion, Rate, Slo
+from analysis import Histogram, Metric, Policy, Proportion, Rate, Slo
 from analysis.holds import GivenUp, Hold
 from analysis.planning import forecast
 from analysis.simulation import Course, End, World, courses, play, share_of, summary, typical
@@ -139,6 +139,17 @@ def test_edges_rates_and_inline_metrics_are_drawn_and_judged() -> None:
     assert (crashing.end, crashing.step, crashing.blamed) == (End.ROLLED_BACK, "5", ("restarts@5",))
     slow = play(policy, steps, World(6000, rates, {"slow": 0.05}), np.random.default_rng(3))
     assert (slow.end, slow.blamed) == (End.ROLLED_BACK, ("slow",))
+
+
+def test_a_histogram_is_drawn_and_found_by_its_shape() -> None:
+    latency = Metric("latency", Histogram("buckets", (0.3, 1.0)))
+    policy, names = Policy((ERRORS, latency)), frozenset({"errors", "latency"})
+    steps = (replace(STEPS[2], gates=names, measured=names),)
+    rates = {"errors": 0.001, "latency": 0.01}
+    good = play(policy, steps, World(6000, rates, {}), np.random.default_rng(3))
+    assert good.end is End.PROMOTED
+    slow = play(policy, steps, World(6000, rates, {"latency": 0.05}), np.random.default_rng(3))
+    assert (slow.end, slow.blamed) == (End.ROLLED_BACK, ("latency",))
 
 
 def test_each_look_shows_where_the_evidence_stands() -> None:

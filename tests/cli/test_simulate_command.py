@@ -81,6 +81,21 @@ def test_a_policy_without_metrics_has_nothing_to_simulate(tmp_path: Path) -> Non
     assert "nothing to simulate" in done.stderr
 
 
+def test_a_metric_that_can_not_be_drawn_is_named_and_taken_as_passed(tmp_path: Path) -> None:
+    for file in SHOP.iterdir():
+        (tmp_path / file.name).write_text(file.read_text())
+    memory = """  - name: memory
+    compare: {mean: {gauge: memory_bytes}}
+    provider: {prometheus: {address: "http://a"}}
+"""
+    template = tmp_path / "analysis.yaml"
+    template.write_text(template.read_text() + memory)
+    done = simulate(tmp_path, *SOME, "--rate", "memory=1")
+    assert done.exit_code == 0, done.output
+    assert "not simulated: memory, taken as passed" in done.stderr
+    assert "like stable    100 %" in done.stdout
+
+
 def test_the_example_of_a_simulation_in_the_documentation_has_the_lines_that_are_printed() -> None:
     root = Path(__file__).parents[2]
     words = "--rps 100 --error-rate 1% --rate latency=1% --bad-rate 3% --runs 50"

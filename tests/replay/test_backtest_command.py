@@ -8,6 +8,7 @@ import pytest
 from recorded_traffic import CANARY, NAMES, recorded, shop
 from typer.testing import CliRunner, Result
 
+from analysis.sources.recorded import from_lines, to_lines
 from rollout.cli.app import app
 from rollout.demo.player import content
 
@@ -224,3 +225,20 @@ def test_a_replay_is_drawn(name: str, records: Path, tmp_path: Path) -> None:
             assert words in drawn.decode()
     else:
         assert drawn.startswith(b"\x89PNG")
+
+
+def test_the_example_of_the_documentation_has_the_lines_that_are_printed(tmp_path: Path) -> None:
+    series = shop(lambda second: 0.025 if second >= 20 else 0.01, share=0.05)
+    record = recorded(tmp_path / "incident.jsonl", series)
+    done = backtest(SHOP, "--record", record, *NAMES)
+    page = (Path(__file__).parents[2] / "docs" / "backtest.md").read_text()
+    assert f"$ rollout backtest shop/ --record incident.jsonl {' '.join(NAMES)} --plot incident.svg\n" in page
+    for line in (done.stdout + done.stderr).splitlines():  # figures may move with numpy's streams
+        assert re.split(r"  +|, | \d", line)[0] in page
+
+
+def test_the_sample_of_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "backtest.md").read_text()
+    (sample,) = [line for line in page.splitlines() if line.startswith('{"labels"')]
+    (read,) = from_lines([sample])
+    assert list(to_lines([read])) == [sample + "\n"]
