@@ -30,7 +30,6 @@ from rollout.lint import Document, is_kind, named, plane_of, templates_of
 from rollout.measure.ahead import asked_of, holds_of, kind_of
 from rollout.measure.loads import uneven
 from rollout.measure.policy import policy_of
-from rollout.measure.recent import Lately
 from rollout.measure.versions import any_version, versions
 from rollout.plan.observed import Plane
 from rollout.show import outlook
@@ -144,11 +143,13 @@ def plan(
     if prometheus is None and (rps is None or share is None):
         raise typer.BadParameter("say --rps and --error-rate, or --prometheus URL to take them from there")
     found = rollouts_in(path, stable, namespace)
-    said = [_told(each, rps, share, given) for each in found]
+    if rps is not None and not 0 < rps < float("inf"):
+        raise Failure(f"--rps must be above 0, not {rps:g}", ExitCode.USAGE)
+    said = [Traffic(60 * (rps or 0.0), rates_of(each.policy, share, given)) for each in found]
     if prometheus is not None:
         lasts = a_window(window)
         asked = counted(prometheus, [(each.run, each.policy) for each in found], lasts)
-        said = [_seen(*one, lasts) for one in zip(found, said, asked, strict=True)]
+        said = [told.with_counted(seen, lasts) for told, seen in zip(said, asked, strict=True)]
     known = [(each, traffic) for each, traffic in zip(found, said, strict=True) if traffic.requests]
     told = [(each, traffic, _forecast(each, traffic, bad_rate, power)) for each, traffic in known]
     if output is None:
@@ -157,19 +158,6 @@ def plan(
     else:
         write([_as_json(*one) for one in told], output)
     _end(told, strict=strict, unknown=[one for one in zip(found, said, strict=True) if not one[1].requests])
-
-
-def _told(each: Planned, rps: float | None, share: float | None, given: dict[str, float]) -> Traffic:
-    if rps is not None and not 0 < rps < float("inf"):
-        raise Failure(f"--rps must be above 0, not {rps:g}", ExitCode.USAGE)
-    return Traffic(60 * (rps or 0.0), rates_of(each.policy, share, given))
-
-
-def _seen(each: Planned, told: Traffic, seen: Lately, window: timedelta) -> Traffic:
-    """What was counted, overridden by what was told."""
-    rates = {**seen.rates, **told.rates}
-    unknown = {name: why for name, why in seen.unknown.items() if name not in told.rates}
-    return Traffic(told.requests or seen.requests or 0.0, rates, unknown, window)
 
 
 def _end(
@@ -181,19 +169,13 @@ def _end(
     """Raises Failure where the answer is no."""
     short = sum(not hold.reaches_margin for _, _, foreseen in told for hold in foreseen.holds)
     unjudged = [each.name for each, _, _ in told if not each.policy.metrics]
-    faults = [f"{each.name}: {_nothing(traffic)}" for each, traffic in unknown]
+    faults = [f"{each.name}: {traffic.nothing}" for each, traffic in unknown]
     if strict and short:
         faults.append(f"{short} {'step' if short == 1 else 'steps'} can't reach their margin")
     if strict and unjudged:
         faults.append(f"no analysis: {', '.join(unjudged)}")
     if faults:
         raise Failure("; ".join(faults))
-
-
-def _nothing(traffic: Traffic) -> str:
-    why = "; ".join(f"{name}: {reason}" for name, reason in traffic.unknown.items())
-    remedy = "say --rps, another --window or --stable HASH"
-    return f"no requests of the stable version are known ({why or 'nothing counts requests'}): {remedy}"
 
 
 def a_share(text: str, option: str) -> float:

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Self
 
 import typer
 
@@ -51,6 +51,21 @@ class Traffic:
     rates: Mapping[str, float]
     unknown: Mapping[str, str] = field(default_factory=dict)
     window: timedelta | None = None
+
+    def with_counted(self, seen: Lately, window: timedelta) -> Self:
+        """What was counted in `window`, where nothing was told."""
+        unknown = {name: why for name, why in seen.unknown.items() if name not in self.rates}
+        rates = {**seen.rates, **self.rates}
+        return replace(
+            self, requests=self.requests or seen.requests or 0.0, rates=rates, unknown=unknown, window=window
+        )
+
+    @property
+    def nothing(self) -> str:
+        """Why there are no requests to plan for."""
+        why = "; ".join(f"{name}: {reason}" for name, reason in self.unknown.items())
+        remedy = "say --rps, another --window or --stable HASH"
+        return f"no requests of the stable version are known ({why or 'nothing counts requests'}): {remedy}"
 
 
 def a_window(text: str) -> timedelta:
