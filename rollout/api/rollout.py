@@ -3,9 +3,17 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from rollout.api import rules
 from rollout.api.base import Count, Duration, Manifest, Model, Share, Switch
@@ -43,6 +51,41 @@ class Argument(Model):
     value: str | None = None
 
 
+class Version(StrEnum):
+    """One of the two versions."""
+
+    STABLE = "Stable"
+    LATEST = "Latest"
+
+
+class ValueFrom(Model):
+    """Where a value comes from."""
+
+    pod_template_hash_value: Version
+    """The pod template hash of a version: Stable, or Latest, which is the canary."""
+
+
+class GivenArgument(Argument):
+    """A value that a Rollout gives to an argument."""
+
+    value_from: ValueFrom | None = None
+    """Where the value comes from, in place of `value`."""
+
+    @property
+    def placeholder(self) -> str | None:
+        """What stands for a value that is known only when an analysis begins."""
+        if self.value_from is None:
+            return None
+        latest = self.value_from.pod_template_hash_value is Version.LATEST
+        return "{{canary.hash}}" if latest else "{{stable.hash}}"
+
+    @model_validator(mode="after")
+    def _one_value(self) -> Self:
+        if self.value is not None and self.value_from is not None:
+            raise ValueError("must have value or valueFrom, not both")
+        return self
+
+
 class Pause(Model):
     """Wait: for a while, or without `duration` until somebody resumes or promotes."""
 
@@ -53,7 +96,7 @@ class InlineAnalysis(Model):
     """An analysis that this step waits for."""
 
     templates: tuple[TemplateRef, ...] = Field(min_length=1, max_length=32)
-    args: tuple[Argument, ...] = Field((), max_length=64)
+    args: tuple[GivenArgument, ...] = Field((), max_length=64)
     max_duration: Duration = timedelta(minutes=10)
     """How long to look for evidence before `onInconclusive` (ours)."""
     on_inconclusive: OnInconclusive = OnInconclusive.PAUSE
@@ -153,7 +196,7 @@ class BackgroundAnalysis(Model):
     """The analysis that runs beside the steps, from `startingStep` to the end."""
 
     templates: tuple[TemplateRef, ...] = Field(min_length=1, max_length=32)
-    args: tuple[Argument, ...] = Field((), max_length=64)
+    args: tuple[GivenArgument, ...] = Field((), max_length=64)
     starting_step: Count = 0
     """The index of the step with which it begins."""
     false_rollback: Annotated[Share, Field(gt=0, lt=0.5)] = 0.01

@@ -38,11 +38,12 @@ _BACKGROUND = f"{_CANARY}.analysis"
 _INLINE = f"{_CANARY}.steps[].analysis"
 _GATEWAY = "route by trafficRouting.gatewayAPI.httpRoutes"
 _SELECTOR = "selectors know {{namespace}}, {{canary.hash}} and {{stable.hash}} without an argument"
+_FIELDS = "queries know {{name}} and {{namespace}} without an argument"
 _TEMPLATE_ONLY = "say it in the AnalysisTemplate"
 
 
 def _arguments(parent: str) -> tuple[Unsupported, ...]:
-    return _below(f"{parent}.args[]", _SELECTOR, valueFrom="object")
+    return (Unsupported(f"{parent}.args[].valueFrom.fieldRef", remedy=_FIELDS),)
 
 
 ROLLOUT: tuple[Unsupported, ...] = (

@@ -6,7 +6,7 @@ from dataclasses import replace
 from rollout.api.analysis import ArmsPreset, Metric
 from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Problem
-from rollout.api.rollout import Argument, Rollout
+from rollout.api.rollout import Argument, GivenArgument, Rollout
 from rollout.api.selectors import filled
 from rollout.lint.alone import namespace
 from rollout.lint.findings import Document, Finding, Severity, finding
@@ -88,8 +88,11 @@ def _values(document: Document, rollout: Rollout) -> dict[str, str]:
     }
 
 
-def _arguments(declared: Sequence[Argument], given: Sequence[Argument]) -> dict[str, str]:
+def _arguments(declared: Sequence[Argument], given: Sequence[GivenArgument]) -> dict[str, str]:
+    """Values by placeholder; one that is not known yet stands for itself."""
+    defaults = {each.name: each.value for each in declared}
+    told = {each.name: each.placeholder if each.value is None else each.value for each in given}
+    values = defaults | {name: value for name, value in told.items() if value is not None}
     return {
-        f"args.{each.name}": each.value if each.value is not None else f"{{{{args.{each.name}}}}}"
-        for each in (*declared, *(each for each in given if each.value is not None))
+        f"args.{name}": f"{{{{args.{name}}}}}" if value is None else value for name, value in values.items()
     }

@@ -12,7 +12,7 @@ from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Problem
 from rollout.api.meta import GROUP, VERSION
-from rollout.api.rollout import AnalysisStep, Argument, BackgroundAnalysis, InlineAnalysis, RolloutSpec
+from rollout.api.rollout import AnalysisStep, BackgroundAnalysis, GivenArgument, InlineAnalysis, RolloutSpec
 from rollout.api.selectors import filled
 from rollout.api.threshold import Threshold
 from rollout.plan import observed
@@ -68,7 +68,7 @@ def problems(
     if not found:
         try:
             metrics(spec, templates, {}, plane)
-            thresholds.chosen(_asks(spec, templates), {})
+            thresholds.chosen(_asks(spec, templates, {}), {})
         except InvalidSpec as invalid:
             found += invalid.problems
     return tuple(found)
@@ -93,7 +93,7 @@ def render(
     """
     metadata = rollout["metadata"]
     values = placeholders(metadata["namespace"], metadata["name"], spec, canary, stable)
-    asks = _asks(spec, templates)
+    asks = _asks(spec, templates, values)
     compared, held = metrics(spec, templates, values, plane), thresholds.chosen(asks, values)
     chosen: tuple[Metric | Threshold, ...] = (*compared, *held)
     if role != BACKGROUND:
@@ -208,7 +208,7 @@ def metrics(
         names: set[str] = set()
         for index, ref in enumerate(analysis.templates):
             template = templates[(ref.template_name, ref.cluster_scope)]
-            args, missing = _arguments(template, analysis.args)
+            args, missing = _arguments(template, analysis.args, values)
             found += [
                 Problem(
                     f"{path}.args",
@@ -244,10 +244,10 @@ def metrics(
     return tuple(chosen)
 
 
-def _asks(spec: RolloutSpec, templates: Templates) -> tuple[thresholds.Ask, ...]:
+def _asks(spec: RolloutSpec, templates: Templates, values: Mapping[str, str]) -> tuple[thresholds.Ask, ...]:
     """Every template as every analysis asks it."""
     return tuple(
-        thresholds.Ask(path, suffix, template, _arguments(template, analysis.args)[0])
+        thresholds.Ask(path, suffix, template, _arguments(template, analysis.args, values)[0])
         for path, suffix, analysis in asked_by(spec)
         for ref in analysis.templates
         for template in [templates[(ref.template_name, ref.cluster_scope)]]
@@ -255,12 +255,18 @@ def _asks(spec: RolloutSpec, templates: Templates) -> tuple[thresholds.Ask, ...]
 
 
 def _arguments(
-    template: AnalysisTemplateSpec, given: tuple[Argument, ...]
+    template: AnalysisTemplateSpec, given: tuple[GivenArgument, ...], known: Mapping[str, str]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """(values of `{{args.*}}`, names of arguments without one); the Rollout's values win over defaults."""
-    values = {arg.name: arg.value for arg in template.args} | {
-        arg.name: arg.value for arg in given if arg.value is not None
-    }
+    """(values of `{{args.*}}`, names of arguments without one); the Rollout's values win over defaults.
+
+    known: what placeholders say when a run begins; before, one stands for itself.
+    """
+    values = {arg.name: arg.value for arg in template.args}
+    for arg in given:
+        later = arg.placeholder
+        value = arg.value if later is None else filled(later, known) if known else later
+        if value is not None:
+            values[arg.name] = value
     missing = tuple(name for name, value in values.items() if value is None)
     return {f"args.{name}": value for name, value in values.items() if value is not None}, missing
 

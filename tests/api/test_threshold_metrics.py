@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import api_manifests as manifests
 import pytest
 import yaml
+from api_manifests import changed
 
 from rollout.api.analysis import Metric, parse_analysis_template
 from rollout.api.crd import open_api
 from rollout.api.errors import InvalidSpec
 from rollout.api.kinds import DEFINITIONS
+from rollout.api.rollout import parse_rollout
 from rollout.api.rules import WrongFieldsError
 from rollout.api.threshold import Threshold, exactly, names
 from rollout.lint import Document, lint
@@ -201,6 +204,34 @@ def test_the_api_server_refuses_what_is_neither_or_both(metric: dict[str, Any], 
     structural.default(body, schema)
     told = [cause.message for cause in (*validation.validate(body, schema), *rules.check(body, schema))]
     assert any(says in each for each in told), told
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "says"),
+    [
+        pytest.param({"podTemplateHashValue": "Latest"}, "", "", id="the canary's hash"),
+        pytest.param(
+            {"podTemplateHashValue": "Oldest"}, ".podTemplateHashValue", "'Stable' or 'Latest'", id="whose"
+        ),
+        pytest.param(
+            {"fieldRef": {"fieldPath": "metadata.name"}}, ".fieldRef", "not supported yet", id="a field"
+        ),
+    ],
+)
+def test_a_rollout_gives_a_version_as_the_value_of_an_argument(
+    value: dict[str, Any], path: str, says: str
+) -> None:
+    analysis = "spec.strategy.canary.analysis"
+    body = changed(manifests.rollout(), f"{analysis}.args", [{"name": "hash", "valueFrom": value}])
+    if not says:
+        given = parse_rollout(body).spec.strategy.canary.analysis
+        assert given is not None
+        assert given.args[0].placeholder == "{{canary.hash}}"
+        return
+    with pytest.raises(InvalidSpec) as caught:
+        parse_rollout(body)
+    told = {each.path: str(each) for each in caught.value.problems}
+    assert says in told[f"{analysis}.args[0].valueFrom{path}"]
 
 
 def said(body: dict[str, Any]) -> list[str]:

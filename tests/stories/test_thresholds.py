@@ -54,11 +54,22 @@ async def promoted(shop: Shop) -> None:
         "interval": "{{args.every}}",
         "failureLimit": "{{args.count}}",
         "successCondition": "all(result, {# >= {{args.least}}})",
+        "provider": {
+            "prometheus": {
+                "address": shop.prometheus.url,
+                "query": SUCCESS.replace("canary.hash", "args.hash"),
+            }
+        },
     }
-    args = [{"name": "count"}, {"name": "every", "value": "1s"}, {"name": "least", "value": "0.95"}]
+    args = [
+        {"name": "count"},
+        {"name": "hash"},
+        {"name": "every", "value": "1s"},
+        {"name": "least", "value": "0.95"},
+    ]
     kept = [{"metricName": "success.*", "limit": 2}]
     await shop.apply(template(shop.prometheus.url, metric, args=args, measurementRetention=kept))
-    await shop.healthy(**judged_at_half(args=[{"name": "count", "value": "3"}]))
+    await shop.healthy(**judged_at_half(args=GIVEN))
     await shop.set_image("shop:v2")
     await shop.serving("shop:v2")
     said = (await results(shop))["success-rate@1"]
@@ -190,6 +201,8 @@ async def in_cel(shop: Shop) -> None:
     status = await shop.phase(Phase.DEGRADED)
     assert "result.all(x, x >= 0.95) is false" in status.verdict_reason
 
+
+GIVEN = [{"name": "count", "value": "3"}, {"name": "hash", "valueFrom": {"podTemplateHashValue": "Latest"}}]
 
 STORIES: tuple[tuple[str, Story], ...] = (
     ("a good version is promoted by as many measurements as its arguments ask for", promoted),
