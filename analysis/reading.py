@@ -162,7 +162,7 @@ def _blind(metric: Metric, samples: Samples) -> tuple[Status, str] | None:
     if arm.up:
         return Status.WAITING, f"{name} is scraped but has no series for {key} yet"
     only = "".join(f"only {other} has series for {key}: " for other in arms.keys() - without.keys())
-    return Status.NO_DATA, only + f"nothing is scraped from {name}"
+    return Status.NO_DATA, only + f"nothing is scraped from {name} (do `arms` match it?)"
 
 
 def _needed(metric: Metric) -> str:
@@ -181,6 +181,9 @@ def _needed(metric: Metric) -> str:
 
 def tidied(metric: Metric, arm: ArmSamples) -> ArmSamples:
     """The arm's samples in order, without NaN. Raises NotACounterError for what can't be counted."""
+    for one in arm.every:
+        if "quantile" in one.labels:
+            raise NotACounterError(f"{one} is the quantile of a summary: compare a histogram, or a counter")
     tidying = tidy_gauge if isinstance(metric.kind, Mean) else tidy
     clean = {key: tuple(map(tidying, some)) for key, some in arm.series.items()}
     return replace(

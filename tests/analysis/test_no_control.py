@@ -205,7 +205,7 @@ def test_a_canary_that_is_not_scraped_is_no_data() -> None:
         slo(), Samples(nothing, nothing, START), START, START + timedelta(seconds=15), Context(START)
     )
     assert reading.status is Status.NO_DATA
-    assert reading.cause == "nothing is scraped from canary"
+    assert reading.cause == "nothing is scraped from canary (do `arms` match it?)"
 
 
 @pytest.mark.parametrize(

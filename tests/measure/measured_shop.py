@@ -142,14 +142,24 @@ class Judged:
     source: RecordedSource = field(init=False)
 
     def __post_init__(self) -> None:
-        every = [one for pod in self.pods for one in pod.series(-self.history, LONGEST)]
-        self.source = RecordedSource(every)
+        self.source = self.recorded()
         self.run = self.run or self.rendered()
         self.restart()
 
     def restart(self) -> None:
         """Another operator, which knows what was written."""
         self.measurer = Measurer(lambda address: self.source, timedelta(0))
+
+    def recorded(self, also: Mapping[str, Mapping[str, str]] | None = None) -> RecordedSource:
+        """What was scraped; `also` names series that are like `memory_bytes` but for these labels."""
+        every = [one for pod in self.pods for one in pod.series(-self.history, LONGEST)]
+        alike = [one for one in every if one.labels["__name__"] == "memory_bytes"]
+        more = [
+            Series({**one.labels, "__name__": name, **labels}, one.samples)
+            for name, labels in (also or {}).items()
+            for one in alike
+        ]
+        return RecordedSource([*every, *more])
 
     def rendered(self) -> dict[str, Any]:
         body = {
