@@ -240,6 +240,8 @@ def said(body: dict[str, Any]) -> list[str]:
 
 def test_lint_warns_of_a_metric_that_can_not_succeed_and_of_rules_for_nobody() -> None:
     assert said(template()) == []
+    [told] = said(template(successCondition="isNaN(result[0]) || result[0] > 0.95"))
+    assert "warning: spec.metrics[0].successCondition: says what no data means" in told
     body = template(successCondition=None)
     body["spec"]["dryRun"] = [{"metricName": "other"}]
     of_nobody, unconditional = said(body)
