@@ -88,6 +88,14 @@ def line(evidence: MetricEvidence, name_width: int = 0, *, narrow: bool = False)
     return text
 
 
+def stated(evidence: tuple[MetricEvidence, ...], promise: str) -> str:
+    """The error rate that is promised; metrics that are held against conditions state none."""
+    held = [each.counted is Counted.MEASUREMENTS for each in evidence]
+    if not any(held):
+        return promise
+    return "by conditions and limits" if all(held) else f"{promise}, of what is compared"
+
+
 def lines(evidence: tuple[MetricEvidence, ...], *, narrow: bool = False) -> list[Text]:
     """One line a metric (two where `narrow`), their names in one column."""
     width = max((len(each.metric) for each in evidence), default=0)

@@ -106,7 +106,9 @@ def _judge(seen: Sight, *, narrow: bool) -> Iterator[Text]:
     if seen.false_rollback:
         share = seen.false_rollback.removesuffix("%")
         blind = "; no metric data now" if seen.condition(ConditionType.ANALYSIS_BLIND) else ""
-        yield _labelled("Judge", f"false rollback at most {share} % over the whole rollout{blind}")
+        promise = f"false rollback at most {share} % over the whole rollout"
+        told = evidence.stated(seen.status.evidence, promise)
+        yield _labelled("Judge", f"{told}{blind}")
     for each in evidence.lines(seen.status.evidence, narrow=narrow):
         yield Text("  ") + each
 
