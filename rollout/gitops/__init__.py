@@ -124,6 +124,22 @@ class GitOps:
         wait = min(wait, outcome.again or (timedelta(seconds=30) if outcome.fetch_failed else wait))
         return min(now + wait, self.keeper.due(source, now))
 
+    async def look(self, namespace: str, name: str) -> datetime | None:
+        """Put back what changed of what was applied, without asking Git; returns when to look again."""
+        live = await self._kube.find(kinds.GIT_SOURCES, namespace, name)
+        if live is None:
+            return None
+        now, status = self._clock(), _status(live)
+        try:
+            source = parse_git_source(live)
+        except InvalidSpec:
+            return None
+        if source.spec.suspend or _is_unfinished(status):
+            return None
+        for reason, message in await self.keeper.look(source, status, self._clusters.applier, now):
+            await self._tell(live, reason, message, now, warning=True)
+        return self.keeper.waits_until(source, now)
+
     async def _pull(
         self, source: GitSource, live: Manifest, status: GitSourceStatus, now: datetime
     ) -> Outcome:
@@ -151,7 +167,7 @@ class GitOps:
 
     async def _keep(self, visit: Visit) -> tuple[Fact, ...]:
         """Look after what was applied last, before Git is asked: it may be away."""
-        if any(each.type == "Ready" and each.reason in UNFINISHED for each in visit.status.conditions):
+        if _is_unfinished(visit.status):
             return ()
         found = await self.keeper.keep(
             visit.source, visit.status, self._clusters.applier, visit.mirror, visit.now
@@ -322,6 +338,11 @@ def _news(
     if not outcome.read and entries == status.inventory:
         return outcome
     return outcome.with_inventory(entries, *notices)
+
+
+def _is_unfinished(status: GitSourceStatus) -> bool:
+    """Whether the cluster is between two revisions."""
+    return any(each.type == "Ready" and each.reason in UNFINISHED for each in status.conditions)
 
 
 def _ignored(objects: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -8,7 +8,7 @@ from rollout.api.errors import Stalled
 from rollout.api.gitsource import GitSource
 from rollout.git.documents import Malformed, parse_documents
 from rollout.git.remote import is_local
-from rollout.gitops.applying import Applier, Exclusive
+from rollout.gitops.applying import Applier, Exclusive, Users
 from rollout.gitops.secrets import read_secret
 from rollout.kube import kinds
 from rollout.kube.client import Kube
@@ -46,12 +46,14 @@ class Clusters:
         exclusive: Exclusive,
         rules: Rules | None = None,
         guard: Guard | None = None,
+        users: Users = lambda _namespace, _kind, _name: (),
         on_request: OnRequest | None = None,
     ) -> None:
         self.rules = rules or Rules()
         self._kube = kube
         self._discovery = Discovery(kube)
         self._exclusive = exclusive
+        self._users = users
         self._guard = guard
         self._on_request = on_request
         self._remotes: dict[tuple[str, str, str], _Remote] = {}
@@ -67,10 +69,10 @@ class Clusters:
         namespace = source.metadata.namespace
         account = source.spec.service_account_name or self.rules.default_account
         if not account:
-            return Applier(own, own, discovery, self._exclusive)
+            return Applier(own, own, discovery, self._exclusive, self._users)
         await _check(own, namespace, account)
         tenant = own.acting_as(f"system:serviceaccount:{namespace}:{account}")
-        return Applier(tenant, own, discovery, self._exclusive)
+        return Applier(tenant, own, discovery, self._exclusive, self._users)
 
     async def close(self) -> None:
         """Close the connections to other clusters."""

@@ -69,6 +69,29 @@ def owned(live: Manifest, source: str) -> bool:
     return annotations.get(OWNER) == source and annotations.get(PRUNE) != "disabled"
 
 
+def owner(live: Manifest) -> str:
+    """The GitSource (namespace/name) that applied it last; empty where none did."""
+    return str((live["metadata"].get("annotations") or {}).get(OWNER, ""))
+
+
+def holds(source: Manifest, live: Manifest) -> bool:
+    """Whether an object is in what a live GitSource applied, and has not left it."""
+    metadata = live["metadata"]
+    wanted = (
+        live["apiVersion"].rpartition("/")[0],
+        live["kind"],
+        metadata.get("namespace", ""),
+        metadata["name"],
+    )
+    entries = (source.get("status") or {}).get("inventory") or ()
+    return any(
+        not each.get("stale")
+        and wanted
+        == (each["apiVersion"].rpartition("/")[0], each["kind"], each.get("namespace", ""), each["name"])
+        for each in entries
+    )
+
+
 def marked(body: Mapping[str, Any], source: str) -> dict[str, Any]:
     """A manifest that says which source applies it."""
     metadata = body["metadata"]

@@ -110,18 +110,21 @@ class Keeper:
         """A revision was applied as a whole."""
         kept = self._kept.setdefault(name, _Kept())
         kept.standing, kept.compared_at = standing, now
-        kept.suspects.clear()
 
     def forget(self, name: Name) -> None:
         """A GitSource is gone."""
         self._kept.pop(name, None)
 
     def due(self, source: GitSource, now: datetime) -> datetime:
-        """When all of it has to be compared again; not after what may not be corrected yet."""
+        """When all of it has to be compared again."""
         kept = self._kept.setdefault(_name(source), _Kept())
-        whole = (kept.compared_at or now) + source.spec.drift_interval
+        return (kept.compared_at or now) + source.spec.drift_interval
+
+    def waits_until(self, source: GitSource, now: datetime) -> datetime | None:
+        """When what is suspected may be corrected, where that is not now; None where nothing waits."""
+        kept = self._kept.get(_name(source)) or _Kept()
         held = (kept.paces[each].waits_until(now) for each in kept.suspects if each in kept.paces)
-        return min([whole, *(each for each in held if each)])
+        return min((each for each in held if each), default=None)
 
     async def keep(
         self,
@@ -143,13 +146,18 @@ class Keeper:
         whole = kept.compared_at is None or now - kept.compared_at >= source.spec.drift_interval
         if not (whole or kept.suspects):
             return Kept()
+        suspects, kept.suspects = kept.suspects, set()
         try:
             by = await applier(source)
             standing = await self._standing(kept, source, status, by, mirror)
             if standing is None:
+                kept.suspects |= suspects
                 return Kept()
-            asked = standing.manifests if whole else _among(standing.manifests, kept.suspects)
+            asked = standing.manifests if whole else _among(standing.manifests, suspects)
             found = await by.drift(standing.source, asked, now)
+        except Retry:
+            kept.suspects |= suspects
+            raise
         except Stalled as refused:
             kept.compared_at = now
             return Kept(self._told_once(kept, {str(refused)}, "DriftUnknown"))
@@ -158,14 +166,44 @@ class Keeper:
         if source.spec.drift_policy is DriftPolicy.DETECT:
             return self._detected(kept, found, whole=whole)
         kept.told = frozenset()
-        told = await self._corrected(kept, standing, by, asked, found, now)
+        told = await self._corrected(kept, standing, by, found, now)
         return Kept(told, (_drifted(()),))
+
+    async def look(
+        self,
+        source: GitSource,
+        status: GitSourceStatus,
+        applier: Callable[[GitSource], Awaitable[Applier]],
+        now: datetime,
+    ) -> list[Told]:
+        """Look at what is suspected alone, without Git; what there is to tell of it.
+
+        What can't be told so is left to the next poll: where nothing is corrected, or after a restart.
+
+        Raises:
+            Retry: the API server can't be reached, or somebody wrote at the same time.
+        """
+        kept = self._kept.get(_name(source))
+        if kept is None or not kept.suspects or source.spec.drift_policy is not DriftPolicy.CORRECT:
+            return []
+        standing = kept.standing
+        if standing is None or not _stands(standing, source, status):
+            return []
+        suspects, kept.suspects = kept.suspects, set()
+        try:
+            by = await applier(source)
+            found = await by.suspected(standing.source, _among(standing.manifests, suspects), now)
+        except Retry:
+            kept.suspects |= suspects
+            raise
+        except Stalled as refused:
+            return self._told_once(kept, {str(refused)}, "DriftUnknown")
+        return await self._corrected(kept, standing, by, found, now)
 
     def _detected(self, kept: _Kept, found: Sequence[Difference], *, whole: bool) -> Kept:
         """What is told of objects that stay as they are; what was seen of some says nothing of the others."""
         if not whole and not found:
             kept.compared_at = None  # it may have been put right
-        kept.suspects.clear()
         messages = {str(each) for each in found}
         told = self._told_once(kept, messages if whole else messages | kept.told, "DriftDetected")
         return Kept(told, (_drifted(sorted(kept.told)),))
@@ -175,13 +213,11 @@ class Keeper:
         kept: _Kept,
         standing: Standing,
         applier: Applier,
-        asked: Sequence[Written],
         found: Sequence[Difference],
         now: datetime,
     ) -> list[Told]:
         told: list[Told] = []
-        kept.suspects -= {_thing(each) for each in asked} - {_thing(each.manifest) for each in found}
-        for each in found:
+        for place, each in enumerate(found):
             thing = _thing(each.manifest)
             pace = kept.paces.setdefault(thing, _Pace())
             if pace.waits_until(now):
@@ -190,13 +226,12 @@ class Keeper:
             try:
                 await applier.correct(standing.source, each, now)
             except Retry:
-                kept.suspects.add(thing)
+                kept.suspects |= {_thing(other.manifest) for other in found[place:]}
                 raise
             except Stalled as refused:
                 told += self._told_once(kept, {f"{each}; {refused}"}, "DriftNotCorrected")
                 continue
             pace.count, pace.last = pace.count + 1, now
-            kept.suspects.discard(thing)
             told.append(("DriftCorrected", f"{each}; put back to {standing.source.revision.short}"))
         return told
 
@@ -213,10 +248,7 @@ class Keeper:
         if status.observed_generation != generation or not status.last_applied_revision:
             return None
         held = kept.standing
-        if held and (str(held.source.revision), held.generation) == (
-            status.last_applied_revision,
-            generation,
-        ):
+        if held and _stands(held, source, status):
             return held
         try:
             kept.standing = await self._read(source, status.last_applied_revision, by, mirror)
@@ -257,6 +289,16 @@ def standing(
         takes_back=spec.drift_policy is DriftPolicy.CORRECT,
     )
     return Standing(place, manifests, metadata.generation)
+
+
+def _stands(standing: Standing, source: GitSource, status: GitSourceStatus) -> bool:
+    """Whether a revision is the one that was applied last, as the GitSource wants it now."""
+    known = (str(standing.source.revision), standing.generation, standing.generation)
+    return known == (
+        status.last_applied_revision,
+        source.metadata.generation,
+        status.observed_generation,
+    )
 
 
 def _drifted(messages: Sequence[str]) -> Fact:

@@ -18,6 +18,7 @@ from rollout.git.environment import GitPolicy
 from rollout.git.mirror import Mirrors
 from rollout.git.repository import check_git
 from rollout.gitops import GitOps
+from rollout.gitops.applying import Users
 from rollout.gitops.clusters import Clusters, Rules
 from rollout.kube import kinds
 from rollout.kube.client import Kube
@@ -164,7 +165,7 @@ class Operator:
         self._gitops = GitOps(
             kube,
             mirrors,
-            self._clusters(stack),
+            self._clusters(stack, observer.memory.users),
             metrics,
             _clock,
             _git_policy(settings),
@@ -202,7 +203,7 @@ class Operator:
         self._leading: asyncio.Task[None] | None = None
         self._synced = False
 
-    def _clusters(self, stack: AsyncExitStack) -> Clusters:
+    def _clusters(self, stack: AsyncExitStack, users: Users) -> Clusters:
         settings = self._settings
         rules = Rules(
             settings.default_service_account,
@@ -214,6 +215,7 @@ class Operator:
             lambda *name: self._queue.exclusive(Key(waking.ROLLOUT, *name)),
             rules,
             guard,
+            users,
             self._metrics.request,
         )
         stack.push_async_callback(clusters.close)
@@ -340,6 +342,9 @@ class Operator:
     async def _take(self, key: Key) -> datetime | None:
         if key.kind == waking.GIT_SOURCE:
             return await self._gitops.turn(key.namespace, key.name)
+        if key.kind == waking.GIT_DRIFT:
+            async with self._queue.exclusive(key._replace(kind=waking.GIT_SOURCE)):
+                return await self._gitops.look(key.namespace, key.name)
         again = await self._reconciler.turn(key.namespace, key.name)
         if (key.namespace, key.name) not in self._memory.claims:
             self._metrics.forget(key.namespace, key.name)

@@ -12,6 +12,8 @@ from rollout.operator.queue import Key, Queue
 
 ROLLOUT = "Rollout"
 GIT_SOURCE = "GitSource"
+GIT_DRIFT = "GitDrift"
+"""A look at what a GitSource applied, for which Git need not be asked."""
 _OF_A_REVISION = {"ReplicaSet": 1, "Pod": 2}
 """How many parts of its name follow the Rollout's: `checkout-6c9f7d` and `checkout-6c9f7d-x2x4z`."""
 
@@ -110,7 +112,7 @@ class Waker:
     def _guards(self, change: Change[Any]) -> None:
         """Whoever applied an object looks whether it still is what Git says."""
         for source in self._suspect(change.namespace, change.resource.kind, change.name):
-            self._queue.wake(Key(GIT_SOURCE, *source))
+            self._queue.wake(Key(GIT_DRIFT, *source))
 
     def _rollout(self, namespace: str, name: str) -> None:
         self._queue.wake(Key(ROLLOUT, namespace, name))

@@ -19,7 +19,7 @@ from rollout.observe import Observer
 from rollout.observe.caches import Caches
 from rollout.operator import waking
 from rollout.operator.queue import Key, Queue
-from rollout.operator.waking import GIT_SOURCE, ROLLOUT, Waker
+from rollout.operator.waking import GIT_DRIFT, GIT_SOURCE, ROLLOUT, Waker
 from rollout.reconcile import Reconciler
 from rollout.sandbox import clock
 from rollout.settings import Settings
@@ -111,6 +111,10 @@ class Incarnation:
             if key.kind == GIT_SOURCE:
                 assert self._gitops is not None
                 return await self._gitops.turn(key.namespace, key.name)
+            if key.kind == GIT_DRIFT:
+                assert self._gitops is not None
+                async with self._queue.exclusive(key._replace(kind=GIT_SOURCE)):
+                    return await self._gitops.look(key.namespace, key.name)
             again = await self._reconciler.turn(key.namespace, key.name)
         except Stalled as stalled:
             log.warning("%s: %s: %s", key, stalled.reason, stalled)
