@@ -13,6 +13,8 @@ from enum import StrEnum
 
 ERROR_RETRY = timedelta(seconds=10)
 """After a measurement that failed to be one, whatever the interval, unless that is shorter."""
+SHORTEST = timedelta(seconds=1)
+"""Between two measurements, however short the interval: a source scrapes no faster."""
 RETAINED = 10
 """Measurements that are kept to be shown."""
 
@@ -138,7 +140,7 @@ def due(limits: Limits, state: State) -> datetime | None:
         return state.since + limits.initial_delay
     interval = limits.interval or ERROR_RETRY
     wait = min(interval, ERROR_RETRY) if last.phase is Phase.ERROR else interval
-    return last.finished_at + wait
+    return last.finished_at + max(wait, SHORTEST)
 
 
 def fold(limits: Limits, state: State, measurement: Measurement, retained: int = RETAINED) -> State:

@@ -323,7 +323,7 @@ class Measurer:
         evidence = kept.held.joined(heard, active, step)
         evidence = replace(evidence, metrics=noise.told(evidence.metrics, kept.noise or ()))
         looks = [self._look_at(kept, metric, now) for metric in words.measured_in(spec, step)]
-        looks += [at for at in [kept.held.look_at(step)] if at is not None]
+        looks += [at for at in [kept.held.look_at(step, now)] if at is not None]
         under_way = len(self._kept)
         sight = seen(observed, judgement, compared, now)
         kept.course = kept.course.noted(now, sight)

@@ -9,6 +9,7 @@ from typing import Any, Self
 from analysis.sources import Source
 from analysis.threshold import (
     RETAINED,
+    SHORTEST,
     Limits,
     Phase,
     State,
@@ -116,11 +117,11 @@ class Held:
         at = due(rule.limits, state) if state is not None else None
         return at is not None and at <= now
 
-    def look_at(self, step: str) -> datetime | None:
-        """When the next one is due."""
+    def look_at(self, step: str, now: datetime) -> datetime | None:
+        """When the next one is due; one that could not be asked when it was is looked at a little later."""
         here = [rule for rule in self.rules if rule.lasts_in(step) and rule.name in self.states]
         times = (due(rule.limits, self.states[rule.name]) for rule in here)
-        return min((at for at in times if at is not None), default=None)
+        return min((max(at, now + SHORTEST) for at in times if at is not None), default=None)
 
     def joined(self, compared: Evidence, active: frozenset[str], step: str) -> Evidence:
         """The evidence of all metrics: `compared` is that of the others, `active` names who gates."""

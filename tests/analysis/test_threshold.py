@@ -115,6 +115,7 @@ def test_the_first_measurement_waits_for_the_initial_delay_and_each_next_for_the
     [
         pytest.param(5 * MINUTE, ERROR_RETRY, id="after ten seconds, whatever the interval"),
         pytest.param(timedelta(seconds=1), timedelta(seconds=1), id="after the interval, if that is sooner"),
+        pytest.param(timedelta(milliseconds=1), timedelta(seconds=1), id="after a second at the soonest"),
         pytest.param(None, ERROR_RETRY, id="after ten seconds, without an interval"),
     ],
 )

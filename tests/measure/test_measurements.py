@@ -180,13 +180,17 @@ async def test_a_restart_between_any_two_measurements_changes_nothing() -> None:
 
 async def test_nothing_is_asked_before_it_is_due_nor_of_a_step_that_is_not_under_way() -> None:
     held = Held.read(RUN, {})
-    assert held.look_at("0") is None
+    assert held.look_at("0", NOW) is None
     held.begin_step("0", "0", NOW)
     await watched(held, 0.95, 0)
     await watched(held, 0.95, 9)
     assert held.states.keys() == {"a"}
     assert held.states["a"].total.count == 1
-    assert held.look_at("0") == NOW + timedelta(seconds=10)
+    assert held.look_at("0", NOW) == NOW + timedelta(seconds=10)
+    late = NOW + timedelta(minutes=1)
+    assert held.look_at("0", late) == late + timedelta(seconds=1), (
+        "what can't be asked now is no reason to hurry"
+    )
 
 
 @pytest.mark.parametrize(
