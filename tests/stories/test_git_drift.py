@@ -190,3 +190,30 @@ async def _drifted(home: Home, value: str) -> None:
         return (await home.condition("Drifted")).get("status", "") == value
 
     await until(f"Drifted={value}", reached)
+
+
+async def test_an_object_of_two_sources_is_refused_to_the_second_until_the_first_lets_go(home: Home) -> None:
+    both = {
+        "deploy/shared.yaml": text(config_map("shared")),
+        "beside/shared.yaml": text(config_map("shared")),
+    }
+    await home.applied(await home.repository.commit("twice", both))
+    beside = git_source(home.repository.url, path="beside")
+    await home.shop.apply({**beside, "metadata": {"name": "beside"}})
+
+    async def reason() -> str:
+        status = (await home.shop.get(GIT_SOURCES, "beside")).get("status") or {}
+        said = {each["type"]: each for each in status.get("conditions") or ()}
+        return str(said["Ready"]["message"]) if "Ready" in said else ""
+
+    message = str(await until("the second to be heard", reason))
+    assert f"the GitSource {home.shop.namespace}/{NAME} holds it, too" in message
+    assert "beside/shared.yaml:4:3" in message
+    await home.applied(await home.repository.commit("once", {"deploy/shared.yaml": None}))
+
+    async def taken() -> bool:
+        return (await reason()).endswith("is applied") or "changed ConfigMap" in await reason()
+
+    await until("the second to hold it", taken)
+    await holds(home.shop, "shared", {"a": "git", "b": "git"})
+    assert "DriftCorrected" not in await home.shop.reasons()
