@@ -142,6 +142,11 @@ class _Range:
             raise Failure("say either --prometheus URL or --record FILE", ExitCode.USAGE)
         if prometheus is not None and since is None:
             raise Failure("--prometheus needs --from TIME: when the canary began", ExitCode.USAGE)
+        if prometheus is not None and not prometheus.startswith(("http://", "https://")):
+            example = "write its address, as in http://prometheus:9090"
+            raise Failure(f"--prometheus {prometheus}: {example}", ExitCode.USAGE)
+        if save is not None and not save.absolute().parent.is_dir():
+            raise Failure(f"--save {save}: no such folder", ExitCode.USAGE)
         if save is not None and record is not None:
             raise Failure(
                 "--save writes what --prometheus answers: a record is there already", ExitCode.USAGE

@@ -152,7 +152,7 @@ def _evidence(axes: Axes, alpha: float, beta: float, column: Column) -> None:
 def _last_word(axes: Axes, column: Column) -> None:
     """How it ended, at the end of the evidence of harm."""
     last = column.sights[-1]
-    at = (last.minutes, _worth(last.log_e_harm))
+    at = (last.minutes, min(max(_worth(last.log_e_harm), _FLOOR), _CEILING))
     axes.plot(*at, marker="o", markersize=7, color=HARM, clip_on=False, zorder=5)
     axes.annotate(
         column.ends,

@@ -186,6 +186,15 @@ def test_from_and_to_choose_a_stretch(records: Path) -> None:
             "it has pods of 6c9f7d, 7d4b9c",
             id="a version that the record does not have",
         ),
+        pytest.param(
+            ("--prometheus", "prometheus:9090", "--from", "5m", *NAMES), 2, "http://", id="no address"
+        ),
+        pytest.param(
+            ("--prometheus", "http://127.0.0.1:1", "--from", "5m", *NAMES, "--save", "none/a.jsonl"),
+            2,
+            "--save none/a.jsonl: no such folder",
+            id="nowhere to save",
+        ),
         pytest.param(("--record", "absent.jsonl", *NAMES), 2, "can't read", id="no such file"),
         pytest.param(("--record", "torn.jsonl", *NAMES), 1, "torn.jsonl:2: not JSON", id="a torn line"),
         pytest.param(("--record", "empty.jsonl", *NAMES), 1, "no sample in it", id="an empty file"),
