@@ -1,9 +1,10 @@
 """A place in Git that holds the desired state, and what came of reading it."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from semantic_version import NpmSpec
@@ -21,6 +22,8 @@ URL_PATTERN = r"^(https?|ssh|git|file)://[^ ]+$"
 BRANCH_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$"
 REF_PATTERN = r"^refs/[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$"
 POINTER_PATTERN = r"^(/([^~/]|~[01])+)+$"
+_REPEATS, _REPEATED = 3, 16
+"""Of a tag filter: endless repetitions, and from how many times on one counts as endless."""
 COMMIT_PATTERN = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
 REPOSITORY_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$"
 
@@ -31,6 +34,56 @@ def _is_range(text: str) -> str:
     except ValueError:
         raise ValueError("is not a range of versions: write for example >=1.0.0 <2.0.0, or 1.x") from None
     return text
+
+
+def _path_inside(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError("must lie inside the repository: no leading / and no ..")
+    return path
+
+
+def _a_second(interval: timedelta) -> timedelta:
+    if interval < timedelta(seconds=1):
+        raise ValueError("must be at least 1s")
+    return interval
+
+
+def _is_pattern(text: str) -> str:
+    """A regular expression that can't take for ever: whoever may write a GitSource must not stop us."""
+    try:
+        re.compile(text)
+        unbounded = _repeats(re._parser.parse(text))  # type: ignore[attr-defined]  # the same parser
+    except (re.error, RecursionError, OverflowError):
+        raise ValueError("is not a regular expression, as Python's re reads it") from None
+    if unbounded > _REPEATS:
+        raise ValueError(f"must not repeat without end more than {_REPEATS} times, nor one within another")
+    return text
+
+
+def _repeats(parsed: Iterable[Any], *, within: bool = False) -> int:
+    """Endless repetitions in a parsed pattern; too many where one is within another, or it refers back."""
+    found = 0
+    for kind, value in parsed:
+        name = str(kind)
+        if name in ("GROUPREF", "GROUPREF_EXISTS") or (within and name == "BRANCH"):
+            return _REPEATS + 1
+        endless = name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT") and value[1] > _REPEATED
+        if endless and within:
+            return _REPEATS + 1
+        found += endless
+        for part in _parts(name, value):
+            found += _repeats(part, within=within or endless)
+    return found
+
+
+def _parts(name: str, value: Any) -> list[Any]:
+    if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+        return [value[2]]
+    if name == "BRANCH":
+        return list(value[1])
+    if name in ("SUBPATTERN", "ASSERT", "ASSERT_NOT"):
+        return [value[-1]]
+    return [value] if name == "ATOMIC_GROUP" else []
 
 
 class Ref(Model):
@@ -152,6 +205,76 @@ class Provider(Model):
     """The Secret with token, or username and password; and ca.crt for a server of your own."""
 
 
+class Order(StrEnum):
+    """Which end of an order is the newest."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+class ImagePolicy(Model):
+    """Which of an image's tags is wanted: exactly one of semver, numeric and alphabetical."""
+
+    semver: Annotated[str, Field(max_length=200), AfterValidator(_is_range)] | None = None
+    """The highest version in this range, such as `>=1.0.0 <2.0.0` or `1.x`."""
+    numeric: Order | None = None
+    """asc: the largest number; desc: the smallest."""
+    alphabetical: Order | None = None
+    """asc: the last in the alphabet; desc: the first."""
+    filter: Annotated[str, Field(max_length=200), AfterValidator(_is_pattern)] | None = None
+    """A regular expression; tags in which it is not found are left out."""
+    extract: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=50)] | None = None
+    """The named group of the filter that is compared instead of the whole tag."""
+
+    @model_validator(mode="after")
+    def _one_order(self) -> Self:
+        if sum(each is not None for each in (self.semver, self.numeric, self.alphabetical)) != 1:
+            remedy = "keep one of semver, numeric, alphabetical"
+            raise rules.WrongFieldsError(Problem("", "tags have exactly one order", remedy))
+        groups = re.compile(self.filter).groupindex if self.filter else {}
+        if self.extract is not None and self.extract not in groups:
+            remedy = f"write (?P<{self.extract}>...) in the filter"
+            raise rules.WrongFieldsError(Problem(".extract", "is no named group of the filter", remedy))
+        return self
+
+
+class UpdateMode(StrEnum):
+    """What is done about a newer tag."""
+
+    PUSH = "push"
+    OFF = "off"
+
+
+class ImageUpdate(Model):
+    """Where a tag is written in Git."""
+
+    path: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_path_inside)]
+    """The file, from the root of the repository."""
+    field: Annotated[str, Field(min_length=1, max_length=500)]
+    """The field in it, such as spec.template.spec.containers[name=app].image."""
+    mode: UpdateMode = UpdateMode.PUSH
+    """push: one commit on the branch. off: only told."""
+
+
+class Image(Model):
+    """An image whose newest tag goes to Git by itself."""
+
+    image: Annotated[str, Field(min_length=1, max_length=400)]
+    """Its name without a tag, such as ghcr.io/team/shop."""
+    policy: ImagePolicy
+    """Which tag."""
+    interval: Annotated[Duration, AfterValidator(_a_second)] = timedelta(minutes=2)
+    """How often the registry is asked."""
+    secret_ref: SecretRef | None = None
+    """A Secret for pulling images (.dockerconfigjson), or with username and password."""
+    update: ImageUpdate
+    """Where it is written."""
+    hold_during_canary: bool = True
+    """Whether to wait while a Rollout of that file is under way."""
+    pin_digest: bool = False
+    """Whether the digest is written behind the tag."""
+
+
 class Webhook(Model):
     """Who may say that something was pushed."""
 
@@ -185,22 +308,10 @@ class WriteBack(Model):
         return self
 
 
-def _path_inside(path: str) -> str:
-    if path.startswith("/") or ".." in path.split("/"):
-        raise ValueError("must lie inside the repository: no leading / and no ..")
-    return path
-
-
 def _without_password(url: str) -> str:
     if re.match(r"^[a-z]+://[^/@]*:[^/@]*@", url):
         raise ValueError("must not hold a password: put it into the Secret that secretRef names")
     return url
-
-
-def _a_second(interval: timedelta) -> timedelta:
-    if interval < timedelta(seconds=1):
-        raise ValueError("must be at least 1s")
-    return interval
 
 
 class GitSourceSpec(Model):
@@ -234,6 +345,8 @@ class GitSourceSpec(Model):
     """Whether a branch that was reset or force-pushed is followed."""
     suspend: bool = False
     """Whether nothing is read and nothing applied until this is false again."""
+    images: tuple[Image, ...] = Field((), max_length=32)
+    """Images whose tags are followed: a newer one is committed."""
     webhook: Webhook | None = None
     """Webhooks at /hooks/NAMESPACE/NAME, which make it look at once. Default: none is heard."""
     write_back: WriteBack = WriteBack()
@@ -242,9 +355,11 @@ class GitSourceSpec(Model):
     @model_validator(mode="after")
     def _writes_on_a_branch(self) -> Self:
         ref = self.ref
-        writing = [mode for mode in self.write_back.modes if mode in _ON_A_BRANCH]
+        writing = [mode.value for mode in self.write_back.modes if mode in _ON_A_BRANCH]
+        path = ".writeBack.modes" if writing else ".images"
+        writing += ["images"] if self.images else []
         if writing and (ref.commit or ref.name or ref.semver or ref.tag):
-            path, remedy = ".writeBack.modes", f"follow a branch by ref.branch, or leave {writing[0]} out"
+            remedy = f"follow a branch by ref.branch, or leave {writing[0]} out"
             raise rules.WrongFieldsError(Problem(path, f"{writing[0]} needs a branch to write on", remedy))
         return self
 
@@ -277,6 +392,9 @@ class InventoryEntry(Model):
 
 class GitSourceStatus(Model):
     """What came of reading it."""
+
+    excluded_tags: Annotated[tuple[str, ...], Field(max_length=100)] = ()
+    """IMAGE:TAG that failed here: they are not committed again."""
 
     observed_generation: int = 0
     last_attempted_revision: str = ""

@@ -106,6 +106,5 @@ GIT_SOURCE: tuple[Unsupported, ...] = (
     Unsupported("spec.onInvalid", "string", "a bad file refuses its revision as a whole"),
     Unsupported("spec.deletionPolicy", "string", "objects stay when their GitSource goes"),
     Unsupported("spec.decryption"),
-    Unsupported("spec.images", "array"),
     Unsupported("spec.targetNamespace", "string"),
 )

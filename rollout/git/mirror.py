@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from rollout.api.errors import Retry, Stalled
 from rollout.api.gitsource import Ref
-from rollout.git import notebook, refs, reverting, tree, verifying
+from rollout.git import notebook, refs, reverting, tagging, tree, verifying
 from rollout.git.clone import Clone, Counts, told
 from rollout.git.conversation import Hangup
 from rollout.git.credential import Credential
@@ -28,6 +28,7 @@ from rollout.git.repository import Repository
 from rollout.git.reverting import Order
 from rollout.git.revision import Blob, Revision
 from rollout.git.signers import Signers
+from rollout.git.tagging import Tagging, Written
 from rollout.git.tree import TreeLimits
 
 __all__ = ["GitPolicy", "Mirror", "Mirrors", "TreeLimits"]
@@ -173,6 +174,10 @@ class Mirror:
         Raises `WriteBackRefused` where somebody changed it since, or the remote doesn't allow it.
         """
         return await self._in_thread(lambda: reverting.write(self._clone, order))
+
+    async def tag(self, order: Tagging) -> Written:
+        """Write tags of images on a branch and push. Raises `WriteBackRefused`."""
+        return await self._in_thread(lambda: tagging.write(self._clone, order))
 
     def use(self, credential: Credential) -> None:
         """Ask with this credential from the next command on."""

@@ -11,8 +11,8 @@ from datetime import datetime
 
 from rollout.api.errors import Retry, Stalled
 from rollout.api.gitsource import Author
-from rollout.git import signing
-from rollout.git.clone import Clone, PushRefused
+from rollout.git import branches, signing
+from rollout.git.clone import Clone
 from rollout.git.errors import WriteBackRefused
 from rollout.git.remote import check_branch, check_path, check_sha
 
@@ -64,9 +64,8 @@ def write(clone: Clone, order: Order) -> str:
     """
     check_branch(order.branch)
     check_path(order.path)
-    ref = f"refs/heads/{order.branch}"
     for _ in range(_TRIES):
-        head = _follow(clone, order.branch, ref)
+        head = branches.follow(clone, order.branch)
         if _done(clone, head, order):
             return ""
         tree = _restored(clone, head, order)
@@ -76,21 +75,11 @@ def write(clone: Clone, order: Order) -> str:
             return known
         commit = _commit(clone, tree, head, order)
         clone.local("update-ref", _OURS + (order.proposed or order.branch), commit)
-        if _push(clone, f"{commit}:refs/heads/{order.proposed}" if order.proposed else f"{commit}:{ref}"):
+        if branches.push(clone, commit, order.proposed or order.branch):
             return commit
         # Whoever was faster has moved the branch; build upon theirs.
         clone.repository.wait(random.uniform(0.05, 0.5))
     raise Retry(f"{order.branch} was moved by others {_TRIES} times while {order.path} was put back")
-
-
-def _follow(clone: Clone, branch: str, ref: str) -> str:
-    """The branch's commit as the remote has it now, held by the mirror."""
-    theirs = clone.refs(ref)[0].get(ref)
-    if theirs is None:
-        raise WriteBackRefused(f"the branch {branch} is gone")
-    if not clone.has(theirs):
-        clone.fetch(f"+{ref}:refs/remotes/origin/{branch}", shallow=False)
-    return check_sha(theirs)
 
 
 def _done(clone: Clone, head: str, order: Order) -> bool:
@@ -159,7 +148,7 @@ def _restored(clone: Clone, head: str, order: Order) -> str:
         return ""
     if now != bad or not bad:
         raise WriteBackRefused(f"{order.path} was changed after {order.bad[:12]}; it is left as it is")
-    return _replaced(clone, f"{head}^{{tree}}", order.path.split("/"), good)
+    return branches.replaced(clone, f"{head}^{{tree}}", order.path.split("/"), good)
 
 
 def _good(clone: Clone, order: Order) -> str:
@@ -176,28 +165,6 @@ def _good(clone: Clone, order: Order) -> str:
     return found
 
 
-def _replaced(clone: Clone, tree: str, parts: list[str], blob: str) -> str:
-    """A tree with another blob at a path; all else stays, modes included."""
-    entries = []
-    for entry in clone.local("ls-tree", "-z", tree).split(b"\0"):
-        if not entry:
-            continue
-        meta, _, name = entry.partition(b"\t")
-        mode, kind, oid = meta.decode().split(" ")
-        if name == parts[0].encode():
-            oid = _replaced(clone, oid, parts[1:], blob) if parts[1:] else blob
-        entries.append(f"{mode} {kind} {oid}\t".encode() + name)
-    return clone.local("mktree", "-z", stdin=b"".join(each + b"\0" for each in entries)).decode().strip()
-
-
 def _commit(clone: Clone, tree: str, parent: str, order: Order) -> str:
     """A commit object, written as it is: no clock and no environment has a part in it."""
     return signing.commit(clone, tree, parent, order.author, order.at, order.message, order.signing_key)
-
-
-def _push(clone: Clone, refspec: str) -> bool:
-    try:
-        return clone.push(refspec)
-    except PushRefused as refused:
-        message = f"{refspec.partition(':')[2]} can't be pushed: allow it, or take the revert out of"
-        raise WriteBackRefused(f"{message} spec.writeBack; {refused}") from refused

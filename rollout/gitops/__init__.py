@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rollout.api.base import Manifest
@@ -32,6 +32,7 @@ from rollout.gitops import inventory, notes
 from rollout.gitops.applying import Applier
 from rollout.gitops.clusters import Clusters
 from rollout.gitops.conditions import UNFINISHED, Fact, Outcome, after, requested_at
+from rollout.gitops.images import Images
 from rollout.gitops.keeping import Keeper, standing
 from rollout.gitops.notes import WAYS, Due, Notebook
 from rollout.gitops.policy import CLUSTER_SCOPED
@@ -46,7 +47,7 @@ from rollout.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 
-CALM = frozenset({"Pruned", "ReplicasIgnored"})
+CALM = frozenset({"Pruned", "ReplicasIgnored", "ImageUpdated", "ImageFound"})
 """Events that nobody has to look at."""
 JITTER = 0.1
 """Polls of many sources must not fall on the same second."""
@@ -86,6 +87,7 @@ class GitOps:
         self._pushed: set[tuple[str, str]] = set()
         self._policy = policy or GitPolicy()
         self._statuses = Statuses(kube, self._policy, cluster)
+        self._images = Images(kube, self._policy)
         self.notebook = Notebook(self._statuses.reports)
 
     def pushed(self, namespace: str, name: str) -> None:
@@ -116,13 +118,14 @@ class GitOps:
             return None
         self.keeper.knows((namespace, name), status.inventory, followed=source.spec.kube_config is None)
         outcome = await self._pull(source, live, status, now)
+        outcome = replace(outcome, excluded=self._images.excluded(source))
         self._metrics.git(namespace, name, None if outcome.fetch_failed else now)
         await self._record(live, status, outcome, now)
         if refusal := await self._statuses.send(source, outcome, now):
             await self._tell(live, *refusal, now, warning=True)
         wait = source.spec.interval * random.uniform(1, 1 + JITTER)
         wait = min(wait, outcome.again or (timedelta(seconds=30) if outcome.fetch_failed else wait))
-        return min(now + wait, self.keeper.due(source, now))
+        return min(now + wait, self.keeper.due(source, now), self._images.due(source, now))
 
     async def look(self, namespace: str, name: str) -> datetime | None:
         """Put back what changed of what was applied, without asking Git; returns when to look again."""
@@ -157,6 +160,11 @@ class GitOps:
         except Retry as retry:
             return Outcome.failed_fetch("GitOperationFailed", str(retry), stalls=False).stating(*kept)
         if await self._write_back(source, live, mirror, now):
+            revision = await mirror.poll(source.spec.ref)
+        scan = await self._images.scan(source, status, mirror, revision, now)
+        for reason, message in scan.told:
+            await self._tell(live, reason, message, now, warning=reason not in CALM)
+        if scan.moved:
             revision = await mirror.poll(source.spec.ref)
         if not _is_applied(source, live, status, revision):
             return (await self._apply(visit, revision)).stating(*kept)

@@ -36,6 +36,8 @@ class Outcome:
     """Whether the revision was read in this turn."""
     inventory: tuple[InventoryEntry, ...] | None = None
     """What is this source's now; None: as before."""
+    excluded: tuple[str, ...] | None = None
+    """Images that failed; None: as before."""
     notices: tuple[tuple[str, str], ...] = ()
     """Events beside the one of the outcome: reason and message."""
     facts: tuple[Fact, ...] = ()
@@ -135,6 +137,7 @@ def after(status: GitSourceStatus, outcome: Outcome, live: Manifest, now: dateti
             else requested,
             "conditions": conditions,
             "history": _history(status, outcome, now),
+            "excluded_tags": status.excluded_tags if outcome.excluded is None else outcome.excluded,
             "inventory": status.inventory if outcome.inventory is None else outcome.inventory,
         }
     )

@@ -53,6 +53,10 @@ class Repository:
         await git(self.clone, "revert", "--no-edit", commit)
         return await self._push()
 
+    async def pull(self) -> None:
+        """Take over what others pushed."""
+        await git(self.clone, "pull", "--quiet", "--rebase", "origin", "main")
+
     async def merge(self, branch: str) -> str:
         """Merge a branch of the remote, as a person does by a button; the new commit."""
         await git(self.clone, "fetch", "--quiet", "origin", branch)
