@@ -146,14 +146,16 @@ def _evidence(axes: Axes, alpha: float, beta: float, column: Column) -> None:
     axes.set_ylabel("evidence, as odds won")
     _steps(axes, column, named=True)
     if column.ends:
-        _last_word(axes, column)
+        _last_word(axes, alpha, column)
 
 
-def _last_word(axes: Axes, column: Column) -> None:
-    """How it ended, at the end of the evidence of harm."""
+def _last_word(axes: Axes, alpha: float, column: Column) -> None:
+    """How it ended, at the end of the evidence that decided, or would have."""
     last = column.sights[-1]
-    at = (last.minutes, min(max(_worth(last.log_e_harm), _FLOOR), _CEILING))
-    axes.plot(*at, marker="o", markersize=7, color=HARM, clip_on=False, zorder=5)
+    harmful = last.log_e_safe is None or last.log_e_harm >= -math.log(alpha)
+    log_e, color = (last.log_e_harm, HARM) if harmful else (last.log_e_safe or 0.0, SAFE)
+    at = (last.minutes, min(max(_worth(log_e), _FLOOR), _CEILING))
+    axes.plot(*at, marker="o", markersize=7, color=color, clip_on=False, zorder=5)
     axes.annotate(
         column.ends,
         at,

@@ -62,7 +62,8 @@ def _loads(evidence: MetricEvidence) -> str:
     canary, stable = (arm and arm.per_pod for arm in (evidence.canary, evidence.stable))
     if canary is None or stable is None:
         return ""
-    return f" ({canary:.2g} against {stable:.2g} requests/s a pod)"
+    shown = (f"{each:,.0f}" if each >= 10 else f"{each:.2g}" for each in (canary, stable))
+    return f" ({' against '.join(shown)} requests/s a pod)"
 
 
 def line(evidence: MetricEvidence, name_width: int = 0, *, narrow: bool = False) -> Text:
