@@ -59,7 +59,8 @@ def _held(evidence: MetricEvidence, name_width: int) -> Text:
 
 def _loads(evidence: MetricEvidence) -> str:
     """Of the pods: ` (2.1 against 9.8 requests/s a pod)`."""
-    canary, stable = (arm and arm.per_pod for arm in (evidence.canary, evidence.stable))
+    canary = evidence.canary.per_pod if evidence.canary else None
+    stable = evidence.stable.per_pod if evidence.stable else None
     if canary is None or stable is None:
         return ""
     shown = (f"{each:,.0f}" if each >= 10 else f"{each:.2g}" for each in (canary, stable))
