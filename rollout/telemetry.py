@@ -56,6 +56,7 @@ class Metrics:
             "rollout_git_fetched_timestamp_seconds", "Last fetch that succeeded.", _ROLLOUT
         )
         self._git_errors = self._counter("rollout_git_errors", "Polls that failed.", _ROLLOUT)
+        self._drift = self._counter("rollout_git_drift", "Objects that were not as Git says.", _ROLLOUT)
 
     def leading(self, shard: int, *, ours: bool) -> None:
         """Whether a shard is ours."""
@@ -101,6 +102,10 @@ class Metrics:
         if verb != "watch":
             self._request_seconds.labels(verb).observe(seconds)
 
+    def drift(self, namespace: str, name: str) -> None:
+        """An object that a GitSource applied was changed by somebody else."""
+        self._drift.labels(namespace, name).inc()
+
     def git(self, namespace: str, name: str, fetched_at: datetime | None) -> None:
         """A GitSource was polled: when it succeeded, or None."""
         if fetched_at is None:
@@ -113,7 +118,7 @@ class Metrics:
         gone = {"namespace": namespace, "name": name}
         for each in (self._desired, self._observed, self._step, self._phase, self._samples, self._interval):
             each.remove_by_labels(gone)
-        for counted in (self._verdicts, self._git_errors, self._git_at):
+        for counted in (self._verdicts, self._git_errors, self._git_at, self._drift):
             counted.remove_by_labels(gone)
 
     def text(self) -> bytes:

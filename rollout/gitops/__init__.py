@@ -7,7 +7,7 @@ nothing new writes nothing to the cluster.
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -33,7 +33,7 @@ from rollout.gitops.applying import Applier
 from rollout.gitops.clusters import Clusters
 from rollout.gitops.conditions import UNFINISHED, Fact, Outcome, after, requested_at
 from rollout.gitops.images import Images
-from rollout.gitops.keeping import Keeper, standing
+from rollout.gitops.keeping import Keeper, Told, standing
 from rollout.gitops.notes import WAYS, Due, Notebook
 from rollout.gitops.policy import CLUSTER_SCOPED
 from rollout.gitops.reverts import revert
@@ -139,8 +139,8 @@ class GitOps:
             return None
         if source.spec.suspend or _is_unfinished(status):
             return None
-        for reason, message in await self.keeper.look(source, status, self._clusters.applier, now):
-            await self._tell(live, reason, message, now, warning=True)
+        told = await self.keeper.look(source, status, self._clusters.applier, now)
+        await self._tell_drift(live, told, now)
         return self.keeper.waits_until(source, now)
 
     async def _pull(
@@ -180,9 +180,14 @@ class GitOps:
         found = await self.keeper.keep(
             visit.source, visit.status, self._clusters.applier, visit.mirror, visit.now
         )
-        for reason, message in found.told:
-            await self._tell(visit.live, reason, message, visit.now, warning=True)
+        await self._tell_drift(visit.live, found.told, visit.now)
         return found.facts
+
+    async def _tell_drift(self, live: Manifest, told: Sequence[Told], now: datetime) -> None:
+        for reason, message in told:
+            if reason != "DriftUnknown":
+                self._metrics.drift(live["metadata"]["namespace"], live["metadata"]["name"])
+            await self._tell(live, reason, message, now, warning=True)
 
     async def _apply(self, visit: Visit, revision: Revision) -> Outcome:
         source, status = visit.source, visit.status
