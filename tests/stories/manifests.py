@@ -77,7 +77,7 @@ def route(stable: str = STABLE, canary: str = CANARY) -> Manifest:
 
 
 def errors(prometheus: str, name: str = "errors", **compare: Any) -> Manifest:
-    """A template that counts failed requests out of all."""
+    """A template that counts failed requests out of all; each pod has as many, whatever the route says."""
     proportion = {"bad": 'http_requests_total{code=~"5.."}', "total": "http_requests_total"}
     metric = {
         "name": "errors",
@@ -86,6 +86,7 @@ def errors(prometheus: str, name: str = "errors", **compare: Any) -> Manifest:
             "proportion": proportion,
             "tolerate": {"relative": "5%", "absolute": "0.02pp"},
             "unacceptable": {"relative": "100%", "absolute": "1pp"},
+            "routed": False,
             **compare,
         },
         "provider": {"prometheus": {"address": prometheus}},
