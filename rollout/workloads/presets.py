@@ -216,7 +216,10 @@ def _serving(plane: Plane, path: str) -> ArmsPreset:
         return found.pop()
     known = ", ".join(sorted(SOURCES))
     if not plane.controllers:
-        what, remedy = UNTOLD, f"write arms: {{preset: ...}}: {known}"
+        what = UNTOLD
+        remedy = (
+            f"write arms: {{preset: ...}}: {known}; or give its Gateway and GatewayClass to lint and plan"
+        )
     elif found:
         what, remedy = f"{_served(plane)}, more than one data plane", f"write arms: {{preset: ...}}: {known}"
     else:
@@ -225,7 +228,7 @@ def _serving(plane: Plane, path: str) -> ArmsPreset:
 
 
 def _is_of(source: Source, plane: Plane) -> bool:
-    return any(name.startswith(source.controllers) for name in plane.controllers if source.controllers)
+    return any(name.startswith(source.controllers) for name in plane.controllers)
 
 
 def _served(plane: Plane) -> str:

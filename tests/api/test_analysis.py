@@ -114,7 +114,8 @@ def test_a_run_has_the_same_metrics_as_its_template() -> None:
             f"{ERRORS}.arms",
             {"preset": "contour"},
             f"{ERRORS}.arms.preset",
-            "must be 'pods', 'traefik', 'istio', 'envoy-gateway', 'linkerd' or 'nginx-gateway', not 'contour' ()",
+            "must be 'pods', 'traefik', 'istio', 'envoy-gateway', 'linkerd' or 'nginx-gateway', "
+            "not 'contour' ()",
             id="a data plane that nobody knows",
         ),
         pytest.param(

@@ -93,7 +93,8 @@ def test_envoy_gateway_names_each_rule_that_holds_the_pair() -> None:
             {"preset": "errors"},
             [route()],
             "no route says yet which data plane serves it",
-            "write arms: {preset: ...}: envoy-gateway, istio, linkerd, nginx-gateway, pods, traefik",
+            "write arms: {preset: ...}: envoy-gateway, istio, linkerd, nginx-gateway, pods, traefik; "
+            "or give its Gateway and GatewayClass to lint and plan",
             id="a route that nobody took yet",
         ),
         pytest.param(
