@@ -292,7 +292,6 @@ class Metric(Model):
     provider: Provider = Provider()
     """Where the numbers come from. Default: the operator's own Prometheus."""
 
-
     @property
     def texts(self) -> tuple[tuple[str, str], ...]:
         """(field path, text) of everything that may hold placeholders."""
