@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -82,12 +83,31 @@ Json = Annotated[
 ]
 
 
-def demo(fast: Fast = False, headless: Headless = False, write_json: Json = None) -> None:
+class DemoWriteBack(StrEnum):
+    """How the demo's operator writes verdicts back."""
+
+    NOTES = "notes"
+    REVERT_COMMIT = "revertCommit"
+
+
+WriteBack = Annotated[
+    DemoWriteBack,
+    typer.Option("--write-back", help="notes, or revertCommit: it reverts in Git what it refuses."),
+]
+
+
+def demo(
+    fast: Fast = False,
+    headless: Headless = False,
+    write_json: Json = None,
+    write_back: WriteBack = DemoWriteBack.NOTES,
+) -> None:
     """Play the whole story here: commits are promoted, rolled back and aborted, with real traffic."""
     with _missing_tools():
         from rollout.demo.run import run
 
-        as_told = run(fast=fast, headless=headless, write_json=write_json)
+        reverting = write_back is DemoWriteBack.REVERT_COMMIT
+        as_told = run(fast=fast, headless=headless, write_json=write_json, reverting=reverting)
     if not as_told:
         raise Failure("the story did not end as told")
 

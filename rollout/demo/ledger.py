@@ -59,6 +59,8 @@ class Record:
     """What was not as told; empty where all was."""
     evidence_s: float | None = None
     """For how long its evidence was gathered, where the plan says how long that takes."""
+    put_back: str = ""
+    """The operator's commit that took this act's back, where it writes to the branch."""
     planned_s: tuple[float, float] | None = None
     """Between which seconds the plan puts it, at the rate of requests that users really made."""
 

@@ -15,7 +15,18 @@ from rollout.demo.ledger import Record, Users, differences, entry_of, serving, u
 from rollout.demo.repository import Repository
 from rollout.demo.scrapes import Scrapes
 from rollout.demo.stage import RATE
-from rollout.demo.story import MANIFEST, NAME, NAMESPACE, Act, Annotate, AwaitPause, Commit, Deed, Restore
+from rollout.demo.story import (
+    MANIFEST,
+    NAME,
+    NAMESPACE,
+    Act,
+    Annotate,
+    AwaitPause,
+    AwaitRevert,
+    Commit,
+    Deed,
+    Restore,
+)
 from rollout.demo.view import View
 from rollout.demo.witness import Witness
 from rollout.sandbox.shop.load import LoadReport
@@ -41,6 +52,8 @@ class Progress:
     commit: str = ""
     asked_at: datetime | None = None
     """When a person asked for something."""
+    put_back: str = ""
+    """The operator's commit that took ours back."""
     evidence: Stopwatch = field(default_factory=Stopwatch)
     """How long the judge gathered evidence."""
 
@@ -117,6 +130,11 @@ class Player:
                 await self._push(subject, act, so_far)
             case AwaitPause(weight, requests):
                 await self._witness.until(lambda now: _paused(now, act, so_far, weight, requests))
+            case AwaitRevert():
+                await self._witness.until(lambda now: _moved_on(now, so_far))
+                log = await self._repository.take_over()
+                so_far.put_back = log.split()[1]
+                self._view.say(f"$ git pull && git log -1\n{log}", "bold")
             case Annotate(key, reason):
                 await self._annotate(PREFIX + key, reason)
                 so_far.asked_at = datetime.now(UTC)
@@ -147,7 +165,8 @@ class Player:
         so_far.evidence.see(now, so_far.commit)
         if not act.ends.applied:
             return now.handled == so_far.commit and bool(now.complaint)
-        if seen is None or seen.status.source is None or seen.status.source.commit != so_far.commit:
+        stands = so_far.put_back or so_far.commit
+        if seen is None or seen.status.source is None or seen.status.source.commit != stands:
             return False
         status = seen.status
         settled = status.stage in (Stage.STABLE, Stage.REFUSED) and status.phase in (
@@ -189,6 +208,7 @@ class Player:
             revision=entry.revision if entry else None,
             hash=entry.hash if entry else "",
             commit=so_far.commit,
+            put_back=so_far.put_back,
             phase=str(seen.status.phase) if seen and seen.status.phase else "",
             serves=serving(seen) if seen else "",
             verdict=verdict,
@@ -215,6 +235,14 @@ async def _planned(act: Act, counted: Users, took: float) -> Foreseen | None:
     """The plan at the rate at which users came: a machine that has more to do sends fewer."""
     rps = (counted.canary + counted.stable) / took
     return await _foreseen(rps, act.fails) if act.fails is not None and rps else None
+
+
+def _moved_on(now: Glimpse, so_far: Progress) -> bool:
+    """Whether the Rollout is of another commit than ours by now; the evidence is timed meanwhile."""
+    so_far.evidence.see(now, so_far.commit)
+    source = now.rollout.status.source if now.rollout else None
+    gone_on = so_far.asked_at is not None or bool(so_far.evidence.seconds)
+    return source is not None and source.commit != so_far.commit and gone_on
 
 
 def _paused(now: Glimpse, act: Act, so_far: Progress, weight: int, requests: int) -> bool:

@@ -73,6 +73,11 @@ class Repository:
         await git(self.clone, "push", "--quiet", "origin", "main")
         return (await git(self.clone, "rev-parse", "HEAD")).strip()
 
+    async def take_over(self) -> str:
+        """Take over what the operator pushed, and show who, what and why."""
+        await git(self.clone, "pull", "--quiet", "--rebase", "origin", "main")
+        return (await git(self.clone, "log", "-1")).strip()
+
     async def note(self, commit: str) -> str:
         """The operator's note on a commit, as git shows it; empty where there is none."""
         try:

@@ -17,7 +17,7 @@ from rollout.demo.ledger import Record
 from rollout.demo.player import Player, played
 from rollout.demo.scrapes import Scrapes
 from rollout.demo.stage import Stage, staged
-from rollout.demo.story import STORY, Act
+from rollout.demo.story import STORY, Act, put_back
 from rollout.demo.view import Lines, Screen, View
 from rollout.demo.witness import Witness
 from rollout.kube.client import Kube
@@ -32,17 +32,22 @@ NOTES_S = 10.0
 """How long the operator may take to write the last verdict back to Git."""
 
 
-def run(*, fast: bool, headless: bool, write_json: Path | None) -> bool:
+def run(*, fast: bool, headless: bool, write_json: Path | None, reverting: bool = False) -> bool:
     """Play the story; whether every act ended as told."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
+    story = tuple(put_back()) if reverting else STORY
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rollout-demo-") as home:
         if headless or not console.is_terminal:
-            records, notes = _stoppable(told(Path(home), Lines(console), fast=fast))
+            records, notes = _stoppable(
+                told(Path(home), Lines(console), fast=fast, story=story, reverting=reverting)
+            )
         else:
             screen = Screen(console)
             with screen.open():
-                records, notes = _stoppable(told(Path(home), screen, fast=fast))
+                records, notes = _stoppable(
+                    told(Path(home), screen, fast=fast, story=story, reverting=reverting)
+                )
     if write_json is not None:
         seconds = time.monotonic() - began
         write_json.write_text(json.dumps(report.to_json(records, notes, seconds), indent=2) + "\n")
@@ -65,11 +70,11 @@ def _stoppable(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def told(
-    home: Path, view: View, *, fast: bool, story: Sequence[Act] = STORY
+    home: Path, view: View, *, fast: bool, story: Sequence[Act] = STORY, reverting: bool = False
 ) -> tuple[list[Record], dict[str, str]]:
     """Set the stage in `home`, play, and report; the records and the notes by commit."""
     view.say("starting the sandbox: API server, kubelet, Traefik, Prometheus")
-    async with staged(home) as stage:
+    async with staged(home, reverting=reverting) as stage:
         configuration = await login(str(stage.sandbox.kubeconfig))
         async with Kube(configuration) as kube:
             witness = Witness(kube, stage.load, view.say, view.look)

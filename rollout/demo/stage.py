@@ -54,7 +54,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(home: Path) -> AsyncIterator[Stage]:
+async def staged(home: Path, *, reverting: bool = False) -> AsyncIterator[Stage]:
     """Set the stage in `home`: sandbox, rights, repository, operator, GitSource."""
     async with AsyncExitStack() as stack:
         folder = home / "sandbox"
@@ -67,7 +67,7 @@ async def staged(home: Path) -> AsyncIterator[Stage]:
         repository.edit(TEMPLATE, ANY_PROMETHEUS, sandbox.prometheus_url)
         operator = await operator_process.start(sandbox, home)
         stack.push_async_callback(operator.stop, 10.0)
-        await follow(kubectl, repository.url)
+        await follow(kubectl, repository.url, reverting=reverting)
         load = Load(sandbox.proxy_url, host=HOST, rate=RATE, seconds=LONGEST_S)
         yield Stage(sandbox, repository, kubectl, operator, load, stack)
 
@@ -78,10 +78,13 @@ async def install(kubectl: Sequence[str]) -> None:
     await apply(kubectl, [yaml.safe_load((MANIFESTS / "namespace.yaml").read_text())])
 
 
-async def follow(kubectl: Sequence[str], url: str) -> None:
-    """Tell the operator where the desired state is."""
+async def follow(kubectl: Sequence[str], url: str, *, reverting: bool = False) -> None:
+    """Tell the operator where the desired state is, and whether it may revert what it refuses."""
     source = yaml.safe_load((MANIFESTS / "gitsource.yaml").read_text())
     source["spec"]["url"] = url
+    if reverting:
+        author = {"name": "rollout", "email": "rollout@progressive.delivery"}
+        source["spec"]["writeBack"] = {"modes": ["notes", "revertCommit"], "author": author}
     await apply(kubectl, [source])
 
 

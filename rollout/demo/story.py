@@ -1,7 +1,8 @@
 """The story as data: what somebody does in each act, and how it has to end."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from rollout.api.intents import IntentKey
 from rollout.api.status import Phase, Verdict
@@ -45,7 +46,12 @@ class Annotate:
     reason: str
 
 
-Deed = Commit | Restore | AwaitPause | Annotate
+@dataclass(frozen=True, slots=True)
+class AwaitRevert:
+    """Wait until the operator has put the manifest back on the branch, and take its commit over."""
+
+
+Deed = Commit | Restore | AwaitPause | Annotate | AwaitRevert
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,3 +174,27 @@ STORY = (
         timeout_s=30,
     ),
 )
+
+
+def put_back(story: tuple[Act, ...] = STORY) -> Iterator[Act]:
+    """The same story where the operator reverts in Git what it refused: nobody has to find the way back."""
+    for act in story:
+        if act.ends.phase is Phase.DEGRADED:
+            # The operator has put the file back to v2 before, and this act begins with it.
+            deeds = tuple(_from_v2(each) for each in act.deeds)
+            yield replace(
+                act,
+                told=f"{act.told} The operator puts the manifest back by a commit of its own.",
+                deeds=(*deeds, AwaitRevert()),
+                ends=replace(act.ends, phase=Phase.HEALTHY),
+            )
+        elif act.key != "back":
+            yield act
+
+
+def _from_v2(deed: Deed) -> Deed:
+    if not isinstance(deed, Commit):
+        return deed
+    return replace(
+        deed, edits=tuple((old.replace("shop:v3-6pct", "shop:v2"), new) for old, new in deed.edits)
+    )

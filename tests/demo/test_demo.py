@@ -17,7 +17,7 @@ from rich.console import Console
 from rollout.api.status import Phase
 from rollout.demo.report import failures
 from rollout.demo.run import told
-from rollout.demo.story import STORY
+from rollout.demo.story import STORY, put_back
 from rollout.demo.view import Lines
 
 DEMO = [sys.executable, "-m", "rollout.cli", "demo", "--fast", "--headless"]
@@ -27,14 +27,14 @@ LONGEST_SECONDS = 400
 class Demo:
     """One run in a session of its own, with its own folder for temporary files."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *more: str) -> None:
         self.temporary = home / "tmp"
         self.temporary.mkdir(parents=True)
         self.json = home / "demo.json"
         self.log = home / "demo.log"
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [*DEMO, "--json", str(self.json)],
+                [*DEMO, "--json", str(self.json), *more],
                 stdout=out,
                 stderr=out,
                 env=os.environ | {"TMPDIR": str(self.temporary)},
@@ -69,18 +69,26 @@ class Demo:
 @pytest.mark.real
 @pytest.mark.timeout(LONGEST_SECONDS + 60)
 def test_two_at_once_end_as_told_and_leave_nothing(tmp_path: Path) -> None:
-    demos = [Demo(tmp_path / name) for name in ("one", "other")]
-    for demo in demos:
+    demos = [Demo(tmp_path / "one"), Demo(tmp_path / "other", "--write-back", "revertCommit")]
+    for demo, story in zip(demos, (STORY, tuple(put_back())), strict=True):
         assert demo.finished() == 0, demo.log.read_text()
         seen = json.loads(demo.json.read_text())
         assert seen["ok"]
-        assert [act["act"] for act in seen["acts"]] == [act.key for act in STORY]
+        assert [act["act"] for act in seen["acts"]] == [act.key for act in story]
         assert all(act["users"]["failed_by_nobody"] == 0 for act in seen["acts"])
         planned = {act["act"]: act["planned_s"] for act in seen["acts"] if act["planned_s"]}
         assert planned.keys() == {"good", "bad"}, "the plan is told, and held to what comes"
         assert "$ rollout plan shop --rps 600 --error-rate 1%" in demo.log.read_text()
         assert re.search(r"errors  canary .* ratio .* worse \[.*fine \[", demo.log.read_text())
         assert demo.left_behind() == []
+    put = {act["act"]: act["put_back"] for act in seen["acts"] if act["put_back"]}
+    assert put.keys() == {"bad", "stopped"}, "what was refused is put back by the operator"
+    said = demos[1].log.read_text()
+    assert all(
+        f"commit {commit}\nAuthor: rollout <rollout@progressive.delivery>" in said for commit in put.values()
+    )
+    assert "Rollout-Verdict: RolledBack" in said
+    assert "Rollout-Verdict: Aborted" in said
 
 
 @pytest.mark.real

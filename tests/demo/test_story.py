@@ -1,5 +1,6 @@
 """The story's own manifests and edits, checked without playing it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,18 @@ from rollout.api.analysis import parse_analysis_template
 from rollout.api.gitsource import parse_git_source
 from rollout.api.rollout import parse_rollout
 from rollout.demo.player import content
-from rollout.demo.story import MANIFEST, STORY, Commit, Restore
+from rollout.demo.story import MANIFEST, STORY, Act, AwaitRevert, Commit, Restore, put_back
 
 SHOP = content() / "shop"
 
 
-def texts() -> dict[str, str]:
+def texts(story: Iterable[Act] = STORY) -> dict[str, str]:
     """The manifest as each act leaves it."""
     text, found = (content() / MANIFEST).read_text(), {}
-    for act in STORY:
+    for act in story:
         for deed in act.deeds:
+            if isinstance(deed, AwaitRevert):
+                text = found["good"]
             if isinstance(deed, Commit):
                 for old, new in deed.edits:
                     assert old in text, f"{act.key}: {old!r} is not there to be replaced"
@@ -63,3 +66,11 @@ def test_no_manifest_is_left_out_of_the_package() -> None:
         "route.yaml",
         "services.yaml",
     }
+
+
+def test_where_the_operator_reverts_each_act_begins_with_what_it_put_back() -> None:
+    ours = tuple(put_back())
+    left = texts(ours)
+    assert [act.key for act in ours] == ["first", "good", "bad", "stopped", "malformed"]
+    assert left["bad"] == left["stopped"] == left["good"]
+    assert all(act.ends.serves == "v2" for act in ours[1:])
