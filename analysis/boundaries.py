@@ -39,7 +39,8 @@ SOLVENT: Final = 1.0 - 1e-9  # no stake can lose all on one event, whatever roun
 SURE: Final = 0.999  # a share on the line beyond this leaves no room for an alternative beyond it;
 NEARLY_SURE: Final = 0.99  # alternatives within it are then told from here
 _EDGE: Final = 1e-9  # centres stay this far from 0 and 1
-_ROUNDS: Final = 30
+_ROUNDS: Final = 35
+_FIXED: Final = 10  # rounds of going to the mean; who is not there yet halves the bracket
 
 
 def increments(stakes: Stakes, line: Line, pair: Pair, stable_rate: float) -> Array:
@@ -146,10 +147,13 @@ def nearest_on_line(alternative: Array, stable_rate: Number, line: Line, odds: N
         centre = line.rho * near + line.delta
         weight = odds * line.rho * near * (1.0 - near) / (centre * (1.0 - centre))
         mean = (stable_rate + weight * other) / (1.0 + weight)
-        if np.all(np.abs(mean - near) <= 1e-5 * near):
+        if (np.abs(mean - near) <= 1e-5 * near).all():
             break
+        if number < _FIXED:
+            near = mean
+            continue
         low, high = np.where(mean > near, near, low), np.where(mean > near, high, near)
-        near = mean if number < 5 else 0.5 * (low + high)
+        near = 0.5 * (low + high)
     return near
 
 

@@ -18,6 +18,7 @@ from benchmarks.judge.policies import bare, default
 from benchmarks.judge.traffic import REQUESTS, Index, Rates, Recorded, Split, steady
 
 RUNS = 2000
+CALIBRATIONS = 10_000  # rollouts that thresholds are calibrated on
 LOOKS = 240
 A_MINUTE, FIVE_MINUTES = 4, 20
 CASES = tuple((change, share) for change in ((0.01, 0.02), (0.001, 0.01)) for share in (0.05, 0.10, 0.50))
@@ -54,10 +55,10 @@ def cells(effort: Effort) -> Iterator[Cell]:
         effort.say(f"peers: {what}")
         runs = effort.runs(RUNS, 120)
 
-        def recorded(number: int, rates: Rates) -> Recorded:
+        def recorded(number: int, rates: Rates, runs: int = runs) -> Recorded:
             return Recorded.of(Split(effort.rng(3, place, number), part, rates), LOOKS, runs)  # noqa: B023 - called here
 
-        limits = Limits.told_by(recorded(0, steady(stable, stable)))
+        limits = Limits.told_by(recorded(0, steady(stable, stable), effort.runs(CALIBRATIONS)))
         bad = decided(recorded(1, steady(stable, canary)), limits, runs)
         equal = decided(recorded(2, steady(stable, stable)), limits, runs)
         drifted = decided(recorded(3, drifting(stable)), limits, runs, (BARE, ARGO_5M, FLAGGER))

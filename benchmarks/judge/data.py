@@ -74,7 +74,15 @@ class Pod:
         bad = tuple(one for code, one in held.items() if code != "ok")
         up = tuple((at, 1.0) for at in self.scraped if after < at <= until)
         labels = {"job": "shop", "instance": self.name, "pod": self.name}
-        return ArmSamples({"bad": bad, "total": tuple(held.values())}, (Series(labels, up),) if up else ())
+        if not up:
+            return ArmSamples({"bad": bad, "total": tuple(held.values())})
+        starts = Series(labels, tuple((at, self._started(at)) for at, _ in up))
+        return ArmSamples({"bad": bad, "total": tuple(held.values())}, (Series(labels, up),), (starts,))
+
+    def _started(self, at: int) -> float:
+        """What the process exports as its start, in seconds."""
+        again = self.restarts is not None and at >= self.restarts
+        return BEGAN.timestamp() + (self.restarts if again and self.restarts else self.begins) / 1000
 
 
 def cells(effort: Effort) -> Iterator[Cell]:
@@ -138,6 +146,7 @@ def _joined(arms: list[ArmSamples]) -> ArmSamples:
     return ArmSamples(
         {key: tuple(one for arm in arms for one in arm.series[key]) for key in keys},
         tuple(one for arm in arms for one in arm.up),
+        tuple(one for arm in arms for one in arm.starts),
     )
 
 
@@ -149,9 +158,8 @@ def _at_epoch(samples: Samples) -> Samples:
         return Series(one.labels, tuple((at + offset, value) for at, value in one.samples))
 
     def arm(one: ArmSamples) -> ArmSamples:
-        return ArmSamples(
-            {k: tuple(map(moved, some)) for k, some in one.series.items()}, tuple(map(moved, one.up))
-        )
+        series = {key: tuple(map(moved, some)) for key, some in one.series.items()}
+        return ArmSamples(series, tuple(map(moved, one.up)), tuple(map(moved, one.starts)))
 
     return Samples(arm(samples.canary), arm(samples.stable), samples.reach)
 
