@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from conftest import Upstream, WebServer
+from git_servers import Upstream, WebServer
 
 from rollout.api.errors import Retry, Stalled
 from rollout.git.credential import Credential

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import LOCAL, Upstream, git
+from git_servers import LOCAL, Upstream, git
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import LOCAL, Listener, Upstream
+from git_servers import LOCAL, Listener, Upstream
 
 from rollout.api.errors import Retry, Stalled
 from rollout.git.credential import Credential

@@ -1,7 +1,7 @@
 """Which commit a source means: rows on what a server offers, then real repositories."""
 
 import pytest
-from conftest import Upstream, git
+from git_servers import Upstream, git
 from pydantic import ValidationError
 
 from rollout.api.errors import Stalled

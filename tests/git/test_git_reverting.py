@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import Upstream, git
+from git_servers import Upstream, git
 
 from rollout.api.errors import Stalled
 from rollout.api.gitsource import Author

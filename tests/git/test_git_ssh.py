@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import Upstream
+from git_servers import Upstream
 
 from rollout.api.errors import Retry, Stalled
 from rollout.git.credential import Credential

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import Upstream
+from git_servers import Upstream
 
 from rollout.api.errors import Stalled
 from rollout.git.mirror import Mirrors

@@ -1,10 +1,13 @@
 """Which revision a branch is at, on real repositories."""
 
+import asyncio
 import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import Upstream
+from git_servers import Upstream
 
 from rollout.api.errors import Retry, Stalled
 from rollout.api.gitsource import Ref
@@ -241,3 +244,19 @@ async def test_a_damaged_mirror_is_thrown_away_and_fetched_again(
         await mirror.read(revision)
     revision = await mirror.poll()
     assert [blob.data for blob in await mirror.read(revision)] == [b"a: 1\n"]
+
+
+async def test_two_threads_are_never_in_one_mirror(mirrors: Mirrors, upstream: Upstream) -> None:
+    upstream.commit({"a.yaml": "a: 1\n"})
+    mirror = mirrors.of(upstream.url, "shop/git")
+    ask, meeting, met = mirror._clone.refs, threading.Barrier(2), []
+
+    def watched(*wanted: str) -> tuple[dict[str, str], dict[str, str]]:
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(0.5)
+            met.append(True)
+        return ask(*wanted)
+
+    mirror._clone.refs = watched  # type: ignore[method-assign]
+    await asyncio.gather(mirror.poll(), mirror.poll())
+    assert met == []

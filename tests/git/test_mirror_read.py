@@ -1,7 +1,7 @@
 """Which files of a revision become manifests, and what hostile contents come to."""
 
 import pytest
-from conftest import Upstream, git
+from git_servers import Upstream, git
 
 from rollout.api.errors import Stalled
 from rollout.api.gitsource import Ref

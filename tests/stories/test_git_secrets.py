@@ -25,7 +25,7 @@ from rollout import manifests as installed
 from rollout.api.status import Phase
 from rollout.demo.repository import git
 from rollout.sandbox.cluster import Sandbox
-from tests.git.conftest import WebServer
+from tests.git.git_servers import WebServer
 
 TOKEN, STALE, COMMITTED = "planted-t0ken-of-git", "planted-t0ken-gone-stale", "planted-1n-a-manifest"
 
