@@ -84,6 +84,7 @@ def errors(prometheus: str, name: str = "errors", **compare: Any) -> Manifest:
         "interval": "1s",
         "compare": {
             "proportion": proportion,
+            "routed": False,  # the fake's pods all get the same load, whatever the weights are
             "tolerate": {"relative": "5%", "absolute": "0.02pp"},
             "unacceptable": {"relative": "100%", "absolute": "1pp"},
             "routed": False,
