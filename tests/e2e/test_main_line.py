@@ -4,6 +4,7 @@ from datetime import datetime
 
 import pytest
 from e2e_oracles import carried, changes, differs, weight_of
+from e2e_replaying import drawn, replayed
 from e2e_stage import CANARY, NAME, STABLE, Shop
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
@@ -79,6 +80,15 @@ def test_a_version_that_fails_six_percent_is_rolled_back_by_evidence(shop: Shop)
 
     assert shop.lost() == {}
     assert shop.over_allowance() == []
+
+    told = replayed(shop, entry["hash"])
+    (errors,) = told["evidence"]
+    # It looks at other moments, and a second less or more of a canary that is gone may be what decided.
+    assert told["end"] in ("rolledBack", "unfinished"), f"the same samples say otherwise: {told}"
+    assert errors["worseProgress"] > 0.25 > errors["fineProgress"], told
+    picture = drawn(shop)
+    assert f"Canary {entry['hash']} against {shop.status['stableRS']}" in picture
+    assert "rolled back after" in picture
 
 
 def test_kubectl_annotate_stops_a_version_at_five_percent(shop: Shop) -> None:
