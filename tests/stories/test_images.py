@@ -52,7 +52,7 @@ async def content(home: Home) -> str:
     return await git(home.repository.bare, "show", f"main:{ROLLOUT}")
 
 
-async def test_g26_a_new_tag_is_committed_and_tried_and_one_that_fails_is_not_committed_again(
+async def test_git_26_a_new_tag_is_committed_and_tried_and_one_that_fails_is_not_committed_again(
     open_home: Home, registry: RegistryServer
 ) -> None:
     home, name = open_home, f"{registry.address}/{REPOSITORY}"

@@ -61,7 +61,7 @@ def told(hub: Host, commit: str, kind: str = "rollout") -> list[tuple[str, str]]
     return [(each["state"], each["description"]) for each in mine]
 
 
-async def test_g02_a_promoted_commit_is_pending_by_its_steps_and_then_a_success(
+async def test_git_02_a_promoted_commit_is_pending_by_its_steps_and_then_a_success(
     open_home: Home, hub: Host
 ) -> None:
     home = open_home
@@ -77,7 +77,7 @@ async def test_g02_a_promoted_commit_is_pending_by_its_steps_and_then_a_success(
     assert told(hub, commit, "gitsource") == [("success", "applied")]
 
 
-async def test_g03_bad_metrics_give_weight_zero_a_failure_on_the_commit_and_leave_git_as_it_is(
+async def test_git_03_bad_metrics_give_weight_zero_a_failure_on_the_commit_and_leave_git_as_it_is(
     open_home: Home, hub: Host
 ) -> None:
     home = open_home
@@ -151,7 +151,7 @@ async def post(url: str, body: bytes, **headers: str) -> int:
         return answer.status
 
 
-async def test_g01_a_webhook_that_is_signed_makes_it_look_at_once(open_home: Home, operator: Crew) -> None:
+async def test_git_01_a_webhook_that_is_signed_makes_it_look_at_once(open_home: Home, operator: Crew) -> None:
     home, url = open_home, f"{operator.webhooks}/{open_home.shop.namespace}/{NAME}"
     rare = git_source(home.repository.url, interval="1h", webhook={"secretRef": {"name": "hook"}})
     await home.shop.apply(rare)
