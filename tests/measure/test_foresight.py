@@ -139,4 +139,5 @@ async def test_whoever_finds_it_busy_asks_in_a_later_turn() -> None:
     assert await ahead.told(observed("second"), run(), NOW) is None
     source.answers.set()
     assert await first
-    assert await ahead.told(observed("second"), None, NOW) == await first
+    assert await ahead.told(observed("second"), None, NOW) is None, "too soon after the first"
+    assert await ahead.told(observed("second"), None, NOW + timedelta(seconds=1)) == await first
