@@ -47,7 +47,9 @@ class Standing:
 
 
 @dataclass(slots=True)
-class _Pace:
+class Pace:
+    """How often one object was put back lately."""
+
     count: int = 0
     last: datetime | None = None
 
@@ -60,6 +62,10 @@ class _Pace:
         again = self.last + min(timedelta(seconds=2 ** (self.count - PATIENCE + 1)), LONGEST)
         return again if again > now else None
 
+    def corrected(self, now: datetime) -> None:
+        """It was put back."""
+        self.count, self.last = self.count + 1, now
+
 
 @dataclass(slots=True)
 class _Kept:
@@ -70,7 +76,7 @@ class _Kept:
     standing: Standing | None = None
     compared_at: datetime | None = None
     told: frozenset[str] = frozenset()
-    paces: dict[Thing, _Pace] = field(default_factory=dict)
+    paces: dict[Thing, Pace] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +225,7 @@ class Keeper:
         told: list[Told] = []
         for place, each in enumerate(found):
             thing = _thing(each.manifest)
-            pace = kept.paces.setdefault(thing, _Pace())
+            pace = kept.paces.setdefault(thing, Pace())
             if pace.waits_until(now):
                 kept.suspects.add(thing)
                 continue
@@ -231,7 +237,7 @@ class Keeper:
             except Stalled as refused:
                 told += self._told_once(kept, {f"{each}; {refused}"}, "DriftNotCorrected")
                 continue
-            pace.count, pace.last = pace.count + 1, now
+            pace.corrected(now)
             told.append(("DriftCorrected", f"{each}; put back to {standing.source.revision.short}"))
         return told
 
