@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import manifests
+import pytest
 import pytest_asyncio
 import yaml
 from chronicle import Chronicle
@@ -19,7 +20,11 @@ from repository import git_source
 from stage import ROLLOUTS, until
 
 from rollout.api.status import Phase, Stage
+from rollout.demo.operator_process import SERVICE_ACCOUNT
+from rollout.kube.client import Kube
+from rollout.kube.login import login
 from rollout.manifests import secrets_in
+from rollout.operator.receiving import Receiver, receiving
 from tests.forge.forge_servers import HOSTS, TOKEN, Host
 
 __all__ = ["home"]  # a fixture
@@ -171,6 +176,25 @@ async def test_git_01_a_webhook_that_is_signed_makes_it_look_at_once(open_home: 
         assert await post(url, body, **signed(body)) == 202
         await home.shop.paused(50)
     assert chronicle.broken() == []
+
+
+async def test_a_replica_that_does_not_work_on_the_source_leaves_the_webhook_to_the_one_that_does(
+    open_home: Home,
+) -> None:
+    home, space = open_home, open_home.shop.namespace
+    await home.shop.apply(
+        git_source(home.repository.url, interval="1h", webhook={"secretRef": {"name": "hook"}})
+    )
+    await home.applied(await home.repository.log("%H"))
+    configuration = await login(str(home.shop.sandbox.kubeconfig_for(*SERVICE_ACCOUNT)))
+    async with Kube(configuration) as kube:
+        standby = Receiver(kube, lambda _: False, lambda key: pytest.fail(f"{key} is not ours to wake"))
+        async with receiving(standby, "127.0.0.1:0") as port:
+            commit = await home.repository.commit("beside", {"README.md": "a shop"})
+            url = f"http://127.0.0.1:{port}/hooks/{space}/{NAME}"
+            assert await post(url, b"{}", **{"X-Gitlab-Token": "wr0ng"}) == 403
+            assert await post(url, b"{}", **{"X-Gitlab-Token": SECRET}) == 202
+    await home.applied(commit)
 
 
 async def test_a_source_without_a_secret_hears_no_webhook(open_home: Home, operator: Crew) -> None:
