@@ -123,7 +123,7 @@ class Observer:
             *references.service_problems(reading, found_services),
             *(await self._claimed_twice(reading, namespace, rollout["metadata"]["name"])),
             *references.route_problems(reading, found_routes),
-            *(runs.problems(reading.spec, templates, broken, plane) if reading.spec else ()),
+            *references.analysis_problems(reading, templates, broken, plane, self._runs(namespace, uid)),
             *(await self._template_problems(rollout, reading, replica_sets, began)),
         )
         reached = {

@@ -1,13 +1,15 @@
 """What is wrong with the objects that a Rollout refers to: each problem at the field that names it. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from rollout.api.base import Manifest
 from rollout.api.errors import Problem
 from rollout.observe.memory import Claim, Name
 from rollout.observe.reading import Reading
+from rollout.plan.observed import Plane, Run
+from rollout.plan.transitions import UNDER_WAY
 from rollout.routers import gateway_api
-from rollout.workloads import services
+from rollout.workloads import presets, runs, services
 
 _CANARY = "spec.strategy.canary"
 
@@ -58,3 +60,23 @@ def route_problems(reading: Reading, found: Mapping[str, Manifest]) -> Iterator[
             route.rule or None,
             route.path,
         )
+
+
+def analysis_problems(
+    reading: Reading,
+    templates: runs.Templates,
+    broken: Mapping[runs.TemplateKey, str],
+    plane: Plane,
+    begun: Sequence[Run],
+) -> Iterator[Problem]:
+    """What keeps the analyses from being asked. That no implementation has taken a route yet is one only
+    where a run is about to begin: at a first deploy everything comes at once.
+    """
+    if reading.spec is None:
+        return
+    status = reading.status
+    asked = any(run.attempt == status.attempt for run in begun)
+    for problem in runs.problems(reading.spec, templates, broken, plane):
+        begins = status.stage in UNDER_WAY and not asked
+        if begins or not problem.message.endswith(presets.UNTOLD):
+            yield problem
