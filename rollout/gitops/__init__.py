@@ -41,7 +41,7 @@ from rollout.gitops.secrets import read_secret
 from rollout.gitops.statuses import Statuses
 from rollout.kube import kinds
 from rollout.kube.client import Kube
-from rollout.kube.errors import Conflict, NotFound
+from rollout.kube.errors import Conflict, NotFound, Unavailable
 from rollout.kube.events import event
 from rollout.telemetry import Metrics
 
@@ -117,7 +117,12 @@ class GitOps:
         if source.spec.suspend:
             return None
         self.keeper.knows((namespace, name), status.inventory, followed=source.spec.kube_config is None)
-        outcome = await self._pull(source, live, status, now)
+        try:
+            outcome = await self._pull(source, live, status, now)
+        except Unavailable as away:
+            if source.spec.kube_config is None:
+                raise  # nor could anybody be told
+            outcome = Outcome("ClusterUnavailable", f"spec.kubeConfig: {away}")
         outcome = replace(outcome, excluded=self._images.excluded(source))
         self._metrics.git(namespace, name, None if outcome.fetch_failed else now)
         await self._record(live, status, outcome, now)

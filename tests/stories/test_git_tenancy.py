@@ -164,6 +164,10 @@ async def test_a_kubeconfig_leads_to_another_cluster_and_runs_nothing(home: Home
     reference = {"secretRef": {"name": "abroad"}}
     await home.shop.apply(git_source(home.repository.url, kubeConfig=reference))
     assert "it would run a program" in await reason(home, "InvalidKubeConfig")
+    lost = {**there, "clusters": [{"name": "sandbox", "cluster": {"server": "https://127.0.0.1:1"}}]}
+    await home.shop.apply(secret("abroad", yaml.safe_dump(lost)))
+    await home.repository.commit("into the void", {"deploy/more.yaml": text(config_map("lost"))})
+    assert "127.0.0.1" in await reason(home, "ClusterUnavailable")
     await home.shop.apply(secret("abroad", yaml.safe_dump(there)))
     await home.applied(await home.repository.commit("more", {"deploy/more.yaml": text(config_map("more"))}))
     writes = sandbox.server.requests.writes(path=f"/namespaces/{namespace}/configmaps/more")
