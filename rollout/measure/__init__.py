@@ -162,7 +162,7 @@ class Measurer:
         self._begin_step(kept, observed)
         self._leave_out(kept, observed)
         if self._routed:
-            self._route(kept, observed, now)
+            self._route(kept, policy, observed, now)
         due = [
             metric
             for metric in words.measured_in(kept.asked.spec, step)
@@ -282,9 +282,12 @@ class Measurer:
                 kept.checkpoint = skip(kept.checkpoint, name, until)
 
     @staticmethod
-    def _route(kept: _Kept, observed: Observed, now: datetime) -> None:
+    def _route(kept: _Kept, policy: Policy, observed: Observed, now: datetime) -> None:
         """What the canary's share of the requests is held against from here on."""
-        asked = None if strayed(observed) else routing.weight_at(observed.status)
+        if policy.share is None:
+            return
+        scraped = kept.checkpoint.scrape_interval(policy.share.metric) or UNKNOWN_INTERVAL
+        asked = None if strayed(observed) else routing.weight_at(observed.status, scraped)
         weight, since = asked or (None, now)
         kept.checkpoint = route(kept.checkpoint, weight, since)
 

@@ -13,6 +13,8 @@ from rollout.plan.observed import Observed
 
 SETTLES = timedelta(seconds=10)
 """How long a proxy may serve the old weights after the new ones are read back."""
+SCRAPES = 2
+"""So many scrapes later each pod that serves has been found and scraped."""
 _REMEDY = "look at the route and the proxy; if requests come by another way too, say routed: false"
 
 
@@ -30,11 +32,13 @@ def _counts_all(compare: Compare) -> bool:
     return compare.routed and compare.against is Against.STABLE and (compare.proportion is not None or cold)
 
 
-def weight_at(status: RolloutStatus) -> tuple[float, datetime] | None:
-    """The share that the canary is to get, and from when on it has to; None while no weight is read back."""
+def weight_at(status: RolloutStatus, scraped: timedelta) -> tuple[float, datetime] | None:
+    """The share that the canary is to get, and from when on it has to, by how often it is `scraped`; None
+    while no weight is read back.
+    """
     if status.weight_since is None:
         return None
-    return status.canary.desired_weight / 100, status.weight_since + SETTLES
+    return status.canary.desired_weight / 100, status.weight_since + SETTLES + SCRAPES * scraped
 
 
 def pods_of(observed: Observed) -> tuple[int, int] | None:
