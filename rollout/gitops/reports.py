@@ -152,7 +152,7 @@ def _verdict(entry: HistoryEntry) -> tuple[State, str]:
 def _under_way(status: RolloutStatus) -> Iterator[_Told]:
     source = status.source or SourceStatus()
     if status.stage in _OPEN and source.commit and source.git_source:
-        at = f"step {status.step}: {status.canary.desired_weight} %" if status.step else "the first version"
+        at = f"step {status.step}: {status.canary.desired_weight} %" if status.step else "begins"
         yield (source.git_source, source.commit, State.PENDING, at)
 
 

@@ -70,6 +70,11 @@ class Crew:
             raise self._failed
 
     @property
+    def mirrors(self) -> Path:
+        """Where its mirrors lie."""
+        return Path(self._settings.git_directory)
+
+    @property
     def webhooks(self) -> str:
         """Where it receives them."""
         return f"http://127.0.0.1:{self._operator.webhook_port if self._operator else 0}/hooks"
