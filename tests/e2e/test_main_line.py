@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 from e2e_oracles import carried, changes, differs, weight_of
 from e2e_replaying import drawn, replayed
-from e2e_stage import CANARY, NAME, STABLE, Shop
+from e2e_stage import CANARY, NAME, STABLE, Shop, is_true
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
@@ -114,3 +114,19 @@ def test_kubectl_annotate_stops_a_version_at_five_percent(shop: Shop) -> None:
 
     assert shop.lost() == {}
     assert shop.over_allowance() == []
+
+
+def test_two_lines_are_a_policy_where_the_proxy_is_a_known_one(shop: Shop) -> None:
+    (metric,) = shop.objects["AnalysisTemplate/errors"]["spec"]["metrics"]
+    metric["compare"] = {"preset": "errors"}
+    shop.canary_strategy["steps"] = [{"setWeight": 25}, {"judge": {"minDuration": "3s", "maxDuration": "2m"}}]
+    shop.open("v1")
+    shop.commit("bump shop to v2", "v2-6pct")
+    shop.until(lambda: shop.at_rest("v2-6pct"), 120, "v2 has come to its end")
+
+    assert shop.newest()["verdict"] == "RolledBack"
+    assert "errors: canary" in shop.newest()["reason"]
+    (judged,) = shop.status["evidence"]
+    assert judged["query"].startswith('traefik_service_requests_total{code=~"5.."} ; ')
+    said = [is_true(each.status, "InvalidSpec") for each in shop.witness.seen["rollouts"] if each.status]
+    assert changes(said) == [False], "nothing was amiss at any time"
