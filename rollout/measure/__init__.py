@@ -176,6 +176,11 @@ class Measurer:
             kept.due[metric.name] = next_look(self._slot(observed), _interval(kept, metric), now)
         return self._judge(kept, policy, observed, step, now)
 
+    async def settled(self) -> None:
+        """Wait for the calibrations under way: in a replay no time passes by itself."""
+        under_way = [kept.calibration for kept in self._kept.values() if kept.calibration is not None]
+        await asyncio.gather(*under_way)
+
     def _calibrates(self, kept: _Kept, policy: Policy, observed: Observed) -> bool:
         """Whether the run waits for its calibration, which one rollout after the other gets."""
         history = kept.asked.spec.calibrate

@@ -57,6 +57,7 @@ async def turns(cluster: Cluster, source: Source, until: datetime) -> AsyncItera
         seen = cluster.observed()
         needed = measurer.needs(seen)
         measured = await measurer.measure(seen, cluster.runs[needed] if needed else None, now)
+        await measurer.settled()
         actions = plan(seen, measured.evidence, now)
         _save(cluster, measurer, measured, now, forced=any(isinstance(a, RecordStatus) for a in actions))
         cluster.do(actions)

@@ -102,6 +102,17 @@ def test_evidence_that_does_not_suffice_is_held(records: Path, tmp_path: Path) -
     assert "until somebody decides" in done.stdout
 
 
+def test_a_calibration_reads_what_stable_did_before(records: Path, tmp_path: Path) -> None:
+    recorded(records / "history.jsonl", shop(0.01, seconds=640, rps=200))
+    edited = policy(tmp_path, "      analysis:\n", "      analysis:\n        calibrate: 1h\n")
+    words = ("--from", "2026-03-01T12:10:00Z", "-o", "json")
+    done = backtest(edited, "--record", records / "history.jsonl", *NAMES, *words)
+    assert done.exit_code == 0, done.output
+    (told,) = json.loads(done.stdout)["rollouts"]
+    assert told["evidence"][0]["noise"].startswith("errors: A/A: 0/200 false rollbacks")
+    assert told["blind"] == [], "no time of the record passes while it is calibrated"
+
+
 def test_an_open_pause_is_resumed_and_said(records: Path, tmp_path: Path) -> None:
     edited = policy(tmp_path, "      - setWeight: 5\n", "      - setWeight: 5\n      - pause: {}\n")
     done = backtest(edited, "--record", records / "good.jsonl", *NAMES)

@@ -62,6 +62,16 @@ async def test_what_nobody_foresaw_is_read_when_it_is_asked() -> None:
     assert await ahead.query('r{pod="b"}', UNTIL, timedelta(seconds=20)) == ()
 
 
+async def test_what_lies_before_the_range_is_asked_and_kept() -> None:
+    server = Server()
+    ahead = ReadAhead(server, SINCE, UNTIL)
+    at, span = SINCE - BEFORE, timedelta(seconds=60)
+    (older,) = await ahead.query("r", at, span)
+    assert server.spans == [span]
+    assert (older.samples[-1][0], len(older.samples)) == (1000 * FIRST, 12)
+    assert ahead.series == (older,)
+
+
 async def test_a_part_that_is_too_much_is_read_in_halves() -> None:
     server = Server(most=30)
     ahead = ReadAhead(server, SINCE, UNTIL)
