@@ -20,6 +20,8 @@ from statistics import median
 LARGEST = 2.0**53  # beyond it a double no longer holds every integer, and differences are no counts
 START_MOVED_S = 0.5  # a process start that moves by less is an exporter's rounding
 
+NATIVE = "__native__"  # the label of buckets that were told as a native histogram
+
 Labels = Mapping[str, str]
 
 

@@ -11,6 +11,7 @@ from itertools import chain, pairwise
 from statistics import median
 
 from analysis.evidence import (
+    NATIVE,
     Counts,
     Increase,
     NotACounterError,
@@ -184,6 +185,9 @@ def tidied(metric: Metric, arm: ArmSamples) -> ArmSamples:
     for one in arm.every:
         if "quantile" in one.labels:
             raise NotACounterError(f"{one} is the quantile of a summary: compare a histogram, or a counter")
+        if NATIVE in one.labels and not isinstance(metric.kind, Slo | Histogram):
+            name = one.labels.get("__name__", str(one))
+            raise NotACounterError(f"{name} is a native histogram: compare it as one")
     tidying = tidy_gauge if isinstance(metric.kind, Mean) else tidy
     clean = {key: tuple(map(tidying, some)) for key, some in arm.series.items()}
     return replace(

@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 import requests
 from prometheus_api_client import PrometheusConnect
 
-from analysis.evidence import Labels, Series, to_ms
+from analysis.evidence import NATIVE, Labels, Series, to_ms
 from analysis.sources.evaluating import Answer, parse_result
+from analysis.sources.native import CustomBucketsError, classic
 from analysis.sources.taking import PartialAnswerError, QueryRefusedError, SourceDownError
 
 MEBIBYTE = 1024 * 1024
@@ -156,8 +157,12 @@ def parse_answer(status: int, body: bytes, promql: str) -> Mapping[str, Any]:
 
 
 def parse_matrix(data: Mapping[str, Any]) -> tuple[Series, ...]:
-    """Series of a range selector."""
-    return tuple(_series(one) for one in _result(data, "matrix"))
+    """Series of a range selector; a native histogram as its buckets."""
+    found = tuple(series for one in _result(data, "matrix") for series in _series(one))
+    native = [NATIVE in one.labels for one in found if "le" in one.labels]
+    if any(native) and not all(native):
+        raise QueryRefusedError("native and classic histograms at once: name the one or the other")
+    return found
 
 
 def parse_vector(data: Mapping[str, Any]) -> tuple[tuple[Labels, float], ...]:
@@ -175,11 +180,17 @@ def _result(data: Mapping[str, Any], wanted: str) -> list[Any]:
     return result
 
 
-def _series(one: Any) -> Series:
+def _series(one: Any) -> tuple[Series, ...]:
     try:
+        labels = one["metric"]
+        if "histograms" in one and one.get("values"):
+            raise QueryRefusedError(f"{labels} was native and is not, or the other way: name one of both")
         if "histograms" in one:
-            raise QueryRefusedError("a native histogram: not supported yet; give the classic buckets")
-        return Series(one["metric"], tuple((round(at * 1000), float(value)) for at, value in one["values"]))
+            return classic(labels, one["histograms"])
+        return (Series(labels, tuple((round(at * 1000), float(value)) for at, value in one["values"])),)
+    except CustomBucketsError:
+        remedy = "give the classic buckets"
+        raise QueryRefusedError(f"a native histogram with edges of its own: {remedy}") from None
     except (KeyError, TypeError, ValueError, OverflowError) as damage:
         raise QueryRefusedError(f"the answer is not one of Prometheus: {damage!r}") from damage
 

@@ -96,7 +96,7 @@ class Histogram(Model):
     """A classic histogram, such as latency: harm by its whole shape, safety by the shares beyond edges."""
 
     buckets: Selector
-    """The histogram's `_bucket` series."""
+    """The histogram's `_bucket` series, or a native histogram itself."""
     slo: Slo
     """Edges: the share of slower requests must stay within the margins. Each must be a bucket's edge."""
     harm: HarmBy | None = None
