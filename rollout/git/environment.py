@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 from rollout.git.credential import Credential
@@ -89,15 +90,23 @@ def command_line(environment: Mapping[str, str], policy: GitPolicy, words: tuple
     """
     protocols = f"GIT_ALLOW_PROTOCOL={':'.join(sorted(policy.protocols))}"
     variables = [f"{key}={value}" for key, value in environment.items()]
-    # A question about refs writes nothing, and is asked at every poll.
-    limited = words[:1] != ("ls-remote",) and shutil.which("prlimit")
+    limited = words[0] not in _WRITE_NOTHING and _program("prlimit")
     limit = ["prlimit", f"--fsize={policy.fetch_bytes}", "--"] if limited else []
     return ["env", "-i", protocols, *variables, *limit, "git", *words]
 
 
+_WRITE_NOTHING = frozenset({"cat-file", "log", "ls-remote", "ls-tree", "merge-base", "rev-parse"})
+"""They are asked at every poll, and need no limit to what they write."""
+
+
 def _directory_of_git() -> str:
-    git = shutil.which("git")
+    git = _program("git")
     return str(Path(git).parent) if git else "/usr/bin"
+
+
+@cache
+def _program(name: str) -> str | None:
+    return shutil.which(name)
 
 
 # receive.autogc and the like of the server are not ours to set: over file:// it reads this file, too.
