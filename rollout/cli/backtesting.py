@@ -17,7 +17,8 @@ from analysis.sources.recorded import RecordedSource, RecordError, from_lines, t
 from rollout.api.base import parse_duration
 from rollout.cli import drawing
 from rollout.cli.failure import ExitCode, Failure
-from rollout.cli.planning import FormOption, PathArgument, rollouts_in, write
+from rollout.cli.planned import rollouts_in
+from rollout.cli.planning import FormOption, PathArgument, write
 from rollout.cli.plotting import draw_replay
 from rollout.cli.progress import shares
 from rollout.cli.replaying import Arms

@@ -9,7 +9,7 @@ from analysis.evidence import Series
 from rollout.api import analysis as api
 from rollout.api.selectors import are_matchers
 from rollout.cli.failure import ExitCode, Failure
-from rollout.cli.planning import Planned
+from rollout.cli.planned import Planned
 from rollout.replay.cluster import Cluster, Versions
 from rollout.workloads.labels import HASH_LABEL
 from rollout.workloads.runs import Templates

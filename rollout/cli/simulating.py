@@ -15,18 +15,17 @@ from analysis.power import rate_at
 from analysis.simulation import Course, World, courses, simulable, summary, typical
 from rollout.cli import drawing
 from rollout.cli.failure import ExitCode, Failure
+from rollout.cli.planned import Planned, rollouts_in
 from rollout.cli.planning import (
     BadRate,
     ErrorRate,
     FormOption,
     PathArgument,
-    Planned,
     RateOption,
     Rps,
     a_share,
     rates_given,
     rates_of,
-    rollouts_in,
     write,
 )
 from rollout.cli.progress import counting

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.simulation import World, courses
-from rollout.cli.planning import rollouts_in
+from rollout.cli.planned import rollouts_in
 from rollout.demo.foreseen import Foreseen, Stopwatch, foreseen
 from rollout.demo.glimpse import Glimpse
 from rollout.demo.player import content
