@@ -294,8 +294,9 @@ class Applier:
             await self._try_template(answer)
         if live is None:
             return Difference(manifest, None, (), answer)
-        added = ownership.added(live) if source.takes_back else ()
-        changes = (*ownership.changes(live, answer), *added)
+        changes = ownership.changes(live, answer)
+        if source.takes_back:
+            changes = ownership.joined(changes, ownership.added(live))
         return Difference(manifest, live, changes, answer) if changes else None
 
     async def _refuse_contested(self, source: Source, live: Manifest | None) -> None:

@@ -65,6 +65,12 @@ def added(live: Manifest) -> tuple[Change, ...]:
     return tuple(Change(field, by) for field, by in sorted(found.items()))
 
 
+def joined(changed: tuple[Change, ...], more: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Both, without a field of which a part is named already: a list without keys is claimed as a whole."""
+    rest = (each for each in more if not any(_within(other.field, each.field) for other in changed))
+    return (*changed, *rest)
+
+
 def taken_over(live: Manifest) -> list[dict[str, Any]]:
     """The managedFields in which all that people added by hand is ours."""
     entries = [dict(each) for each in live["metadata"].get("managedFields") or ()]

@@ -343,8 +343,11 @@ class Operator:
         if key.kind == waking.GIT_SOURCE:
             return await self._gitops.turn(key.namespace, key.name)
         if key.kind == waking.GIT_DRIFT:
-            async with self._queue.exclusive(key._replace(kind=waking.GIT_SOURCE)):
-                return await self._gitops.look(key.namespace, key.name)
+            try:
+                async with self._queue.exclusive(key._replace(kind=waking.GIT_SOURCE)):
+                    return await self._gitops.look(key.namespace, key.name)
+            finally:
+                self._waker.looked(key)
         again = await self._reconciler.turn(key.namespace, key.name)
         if (key.namespace, key.name) not in self._memory.claims:
             self._metrics.forget(key.namespace, key.name)

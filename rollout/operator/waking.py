@@ -17,6 +17,9 @@ GIT_DRIFT = "GitDrift"
 _OF_A_REVISION = {"ReplicaSet": 1, "Pod": 2}
 """How many parts of its name follow the Rollout's: `checkout-6c9f7d` and `checkout-6c9f7d-x2x4z`."""
 
+LOOKED_BY_S = 2.0
+"""How long a Rollout's turn waits for a look at its new spec, at most."""
+
 _OUTSIDE_STATUS = ("uid", "generation", "labels", "annotations", "finalizers", "deletionTimestamp")
 """Of the metadata; the generation stands for the spec."""
 _SET_OUTSIDE = ("abort", "promoteFull", "controllerPause", "pauseConditions")
@@ -36,13 +39,16 @@ class Sight:
     turn: int | None
     rest: int
     """A hash of all but what turns write."""
+    generation: int = 0
+    """Of the spec."""
 
 
 def sight(rollout: Manifest) -> Sight:
     """Of a Rollout as the server has it."""
     metadata, status = rollout["metadata"], rollout.get("status") or {}
     outside = [metadata.get(name) for name in _OUTSIDE_STATUS] + [status.get(name) for name in _SET_OUTSIDE]
-    return Sight(metadata.get("resourceVersion", ""), status.get("turn"), hash(str(outside)))
+    generation = int(metadata.get("generation", 0))
+    return Sight(metadata.get("resourceVersion", ""), status.get("turn"), hash(str(outside)), generation)
 
 
 def version(manifest: Manifest) -> str:
@@ -63,6 +69,7 @@ class Waker:
         suspect: Suspect = lambda _namespace, _kind, _name: (),
     ) -> None:
         self._suspect = suspect
+        self._waiting: dict[Key, set[Key]] = {}
         self._queue = queue
         self._is_ours = is_ours
         self._hear = hear
@@ -94,8 +101,7 @@ class Waker:
         key = Key(ROLLOUT, change.namespace, change.name)
         if change.after is not None:
             if not _is_echo(change.before, change.after):
-                self._queue.wake(key)
-                self._guards(change)
+                self._changed(key, change)
             return
         self._guards(change)
         self._notebook.forget(change.namespace, change.name)
@@ -109,10 +115,31 @@ class Waker:
         """A GitSource was added, changed or deleted."""
         self._queue.wake(Key(GIT_SOURCE, change.namespace, change.name))
 
-    def _guards(self, change: Change[Any]) -> None:
+    def looked(self, look: Key) -> None:
+        """Somebody has looked whether what a GitSource applied is as Git says: who waited for it goes on."""
+        for key in self._waiting.pop(look, ()):
+            self._queue.wake(key)
+
+    def _changed(self, key: Key, change: Change[Sight]) -> None:
+        """A Rollout's turn waits until it is known that its new spec is Git's: else a version that somebody
+        typed in would become a canary for the moment until it is put back, and a verdict on the commit.
+        """
+        guards = self._guards(change)
+        before, after = change.before, change.after
+        if not guards or before is None or after is None or before.generation == after.generation:
+            self._queue.wake(key)
+            return
+        for guard in guards:
+            self._waiting.setdefault(guard, set()).add(key)
+        self._queue.wake_in(key, LOOKED_BY_S)
+
+    def _guards(self, change: Change[Any]) -> list[Key]:
         """Whoever applied an object looks whether it still is what Git says."""
-        for source in self._suspect(change.namespace, change.resource.kind, change.name):
-            self._queue.wake(Key(GIT_DRIFT, *source))
+        found = self._suspect(change.namespace, change.resource.kind, change.name)
+        guards = [key for source in found if self._is_ours(key := Key(GIT_DRIFT, *source))]
+        for guard in guards:
+            self._queue.wake(guard)
+        return guards
 
     def _rollout(self, namespace: str, name: str) -> None:
         self._queue.wake(Key(ROLLOUT, namespace, name))

@@ -113,8 +113,11 @@ class Incarnation:
                 return await self._gitops.turn(key.namespace, key.name)
             if key.kind == GIT_DRIFT:
                 assert self._gitops is not None
-                async with self._queue.exclusive(key._replace(kind=GIT_SOURCE)):
-                    return await self._gitops.look(key.namespace, key.name)
+                try:
+                    async with self._queue.exclusive(key._replace(kind=GIT_SOURCE)):
+                        return await self._gitops.look(key.namespace, key.name)
+                finally:
+                    self._waker.looked(key)
             again = await self._reconciler.turn(key.namespace, key.name)
         except Stalled as stalled:
             log.warning("%s: %s: %s", key, stalled.reason, stalled)

@@ -11,7 +11,7 @@ from rollout.kube import kinds
 from rollout.kube.reflector import Change
 from rollout.observe.memory import Claim, Memory
 from rollout.operator.queue import Key, Queue
-from rollout.operator.waking import Sight, Waker, sight
+from rollout.operator.waking import GIT_DRIFT, Sight, Waker, sight
 
 OURS, THEIRS = Key("Rollout", "shop", "ours"), Key("Rollout", "shop", "theirs")
 CLAIM = Claim(created="", serves=True, uid="1", services=frozenset(), references=frozenset())
@@ -94,3 +94,56 @@ async def test_a_turn_is_not_woken_by_its_own_status(after: Manifest, wakes: boo
     before = sight(rollout(OURS))
     scene.waker.rollout_changed(Change(kinds.ROLLOUTS, "shop", "ours", before, sight(after)))
     assert scene.known() == ([OURS] if wakes else [])
+
+
+class Recording(Queue):
+    """Takes no turns and tells what was asked of it."""
+
+    def __init__(self) -> None:
+        async def turn(_: Key) -> None: ...
+
+        super().__init__(turn, 1, lambda: datetime.now(UTC))
+        self.asked: list[tuple[str, Key]] = []
+
+    def wake(self, key: Key) -> None:
+        self.asked.append(("now", key))
+
+    def wake_in(self, key: Key, seconds: float) -> None:
+        self.asked.append(("later", key))
+
+
+LOOK = Key(GIT_DRIFT, "shop", "source")
+
+
+@pytest.mark.parametrize(
+    ("after", "asked"),
+    [
+        pytest.param(
+            rollout(OURS, "2", 1, metadata={"generation": 2}),
+            [("now", LOOK), ("later", OURS), ("now", OURS)],
+            id="a new spec is looked at before it is worked on",
+        ),
+        pytest.param(
+            rollout(OURS, "2", 1, metadata={"annotations": {"progressive.delivery/intent": "abort"}}),
+            [("now", LOOK), ("now", OURS)],
+            id="an intent waits for nobody",
+        ),
+        pytest.param(rollout(OURS, "2", 2, phase="Paused"), [], id="our own status is no news"),
+    ],
+)
+async def test_a_spec_that_may_not_be_gits_is_looked_at_first(
+    after: Manifest, asked: list[tuple[str, Key]]
+) -> None:
+    queue = Recording()
+    waker = Waker(
+        queue,
+        Memory(),
+        Notebook(),
+        lambda _: True,
+        lambda _: None,
+        lambda namespace, kind, name: [("shop", "source")] if (kind, name) == ("Rollout", "ours") else [],
+    )
+    waker.rollout_changed(Change(kinds.ROLLOUTS, "shop", "ours", sight(rollout(OURS)), sight(after)))
+    waker.looked(LOOK)
+    waker.looked(LOOK)
+    assert queue.asked == asked
