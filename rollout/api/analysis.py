@@ -168,7 +168,7 @@ class Compare(Model):
     """Surely not: no promotion at or beyond it. Default: 50% and 0.25pp; of a rate 50% and 12/h."""
     direction: Direction = Direction.INCREASE
     """Which change is harm: increase or decrease."""
-    role: Role = Field(default_factory=lambda given: Role.WARN if given.get("mean") else Role.GUARDRAIL)
+    role: Role = Field(default_factory=lambda: Role.GUARDRAIL)
     """guardrail: gates and rolls back; success: gates; deterioration: rolls back; warn: is shown. Default:
     guardrail; of a gauge warn."""
     against: Against = Against.STABLE
@@ -221,6 +221,14 @@ class Compare(Model):
             ".arms.canary": self.arms.canary,
         }
         return tuple((path, text) for path, text in named.items() if text)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_gauge_is_shown(cls, given: object) -> object:
+        """Unless somebody says more of it: its noise is seldom known."""
+        if isinstance(given, Mapping) and given.get("mean") is not None and given.get("role") is None:
+            return {**given, "role": Role.WARN}
+        return given
 
     @model_validator(mode="after")
     def _one_measure(self) -> Self:

@@ -149,6 +149,7 @@ def test_what_cant_be_judged_is_refused_by_path_and_remedy(
         Judged([metric("some", **compare)], [])
     found = {problem.path: f"{problem.message} ({problem.remedy})" for problem in caught.value.problems}
     assert says in found[f"{COMPARE}.{path}"]
+    assert f"{COMPARE}.role" not in found, "nothing is said of what is not wrong"
 
 
 @pytest.mark.parametrize("share", ["0%", "50%", "80%", "5"])
