@@ -87,7 +87,6 @@ def errors(prometheus: str, name: str = "errors", **compare: Any) -> Manifest:
             "routed": False,  # the fake's pods all get the same load, whatever the weights are
             "tolerate": {"relative": "5%", "absolute": "0.02pp"},
             "unacceptable": {"relative": "100%", "absolute": "1pp"},
-            "routed": False,
             **compare,
         },
         "provider": {"prometheus": {"address": prometheus}},
