@@ -147,3 +147,16 @@ async def test_a_restart_changes_no_verdict() -> None:
     for _ in range(3):
         await cut.look()
     assert (await whole.look()).evidence == (await cut.look()).evidence
+
+
+async def test_a_run_that_was_begun_by_edges_alone_goes_on_by_edges() -> None:
+    """An older operator knew no shapes: its checkpoint has none to go on from."""
+    slow = even(canary={"slow": SLOWER})
+    shop = Judged([metric("latency", histogram={**LATENCY["compare"]["histogram"], "harm": "slo"})], slow)
+    for _ in range(3):
+        await shop.look()
+    await shop.written()
+    shop.run["spec"]["metrics"][0]["compare"]["histogram"].pop("harm")
+    measured = await shop.until(Outcome.WORSE)
+    assert measured.evidence.outcome is Outcome.WORSE
+    assert "p99" not in evidence(measured, "latency").reason
