@@ -14,6 +14,7 @@ from analysis.evidence import Pair
 from analysis.metric import Histogram, Mean, Metric, Slo
 
 ALIKE: Final = (0.5, 2.0)  # a canary pod's load by a stable pod's
+SLACK: Final = 1.1  # what chance may add: at half of the traffic a canary's pods get just twice as much
 ENOUGH: Final = 20.0  # requests of an arm, below which chance alone may make loads differ
 
 
@@ -67,7 +68,7 @@ class Load:
     @property
     def outside(self) -> bool:
         """Whether the loads of this step are not alike."""
-        return self.ratio is not None and not ALIKE[0] <= self.ratio <= ALIKE[1]
+        return self.ratio is not None and not ALIKE[0] / SLACK <= self.ratio <= ALIKE[1] * SLACK
 
     @property
     def unequal(self) -> bool:

@@ -79,6 +79,7 @@ ALIKE, LITTLE, MUCH = (400, 1200), (100, 1900), (1500, 500)
     ("total", "outcome"),
     [
         pytest.param(ALIKE, Outcome.WORSE, id="a canary pod gets as much as a stable pod"),
+        pytest.param((830, 1170), Outcome.WORSE, id="a canary pod gets a little more than twice, by chance"),
         pytest.param(LITTLE, Outcome.UNDECIDED, id="a canary pod gets a fifth"),
         pytest.param(MUCH, Outcome.UNDECIDED, id="a canary pod gets nine times as much"),
     ],
