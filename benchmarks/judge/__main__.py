@@ -34,6 +34,7 @@ from benchmarks.judge.cells import Cell
 from benchmarks.judge.effort import Effort
 
 SEED = 20260101
+WIDE = 160
 QUICK = 0.06  # of the repetitions
 RESULTS = Path(__file__).parents[1] / "results" / "judge.json"
 TITLES = {
@@ -64,7 +65,8 @@ PARTS: Sequence[tuple[frozenset[int], Callable[[Effort], Iterator[Cell]]]] = (
 def main() -> int:
     """Run, print and write; the exit code."""
     given = _arguments()
-    console, began = Console(), time.monotonic()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDE)
+    began = time.monotonic()
 
     def say(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:6.0f} s  {text}[/dim]", highlight=False)

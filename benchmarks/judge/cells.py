@@ -66,13 +66,15 @@ def share(
     return _by_estimate(Cell(target, what, of, told.value, told.low, told.high, most=most, least=least))
 
 
-def median(target: int, what: str, values: Array, most: float | None = None) -> Cell:
+def median(
+    target: int, what: str, values: Array, most: float | None = None, *, least: float | None = None
+) -> Cell:
     """A median, between the order statistics that hold it with 95 %, whatever the distribution."""
     ordered, runs = np.sort(values), len(values)
     place = int(binom.ppf(0.025, runs, 0.5))
     low, high = ordered[max(place - 1, 0)], ordered[min(runs - place, runs - 1)]
     return _by_estimate(
-        Cell(target, what, runs, float(np.median(values)), float(low), float(high), most=most)
+        Cell(target, what, runs, float(np.median(values)), float(low), float(high), most=most, least=least)
     )
 
 

@@ -12,12 +12,12 @@ from scipy.stats import lognorm
 from analysis import Buckets, Histogram, Margin, Metric, Policy, Reading, Status, begin, begin_step, fold
 from analysis.betting import Array
 from analysis.harm import log_e_harm
-from benchmarks.judge.cells import Cell, error_rate, median, number, share
+from benchmarks.judge.cells import Cell, error_rate, median, share
 from benchmarks.judge.effort import Effort
 from benchmarks.judge.many import SCRAPE, START
 from benchmarks.judge.traffic import REQUESTS
 
-RUNS = 200
+RUNS = 400
 EQUAL_RUNS = 400
 LOOKS_TO_LIMIT = 30
 LONGEST = 10  # limits
@@ -148,8 +148,8 @@ def cells(effort: Effort) -> Iterator[Cell]:
             what = f"{case}, {layout}, canary {part:.0%}, alpha {alpha:.0%}"
             ratio = requests[:, k] * arms.information / levels[k]
             yield median(4, f"median requests / multinomial limit; {what}", ratio, LIMITS)
-            band = arms.band_requests(alpha) / float(np.median(requests[:, k]))
-            yield number(4, f"requests of a confidence band / ours; {what}", band, runs, least=BANDS)
+            band = arms.band_requests(alpha) / requests[:, k]
+            yield median(4, f"requests of a confidence band / ours; {what}", band, least=BANDS)
     yield from _by_time(effort)
     yield from _equal(effort)
 
