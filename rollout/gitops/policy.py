@@ -33,7 +33,7 @@ def problems(manifest: Written, home: str, *, at_home: bool, namespaced: bool) -
     if (manifest.group, manifest.kind) == (GROUP, "GitSource") and not at_home:
         yield manifest.problem(
             "kind",
-            "a GitSource decides by whom and from where things are applied: have it applied by an administrator",
+            "a GitSource decides by whom and from where things are applied: have an administrator apply it",
         )
     if (manifest.group, manifest.kind) == ("", "Secret"):
         yield from _readable(manifest)
