@@ -10,18 +10,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from rollout.api.analysis import parse_analysis_template, parse_cluster_analysis_template
 from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Problem, Retry, Stalled
-from rollout.api.gitsource import Ignore, InventoryEntry, parse_git_source
+from rollout.api.gitsource import Ignore, InventoryEntry
 from rollout.api.identity import template_hash
-from rollout.api.meta import ARGO_GROUP, GROUP
-from rollout.api.rollout import parse_rollout
 from rollout.git.errors import FileProblem, ManifestsRefused
 from rollout.git.manifests import Manifest as Written
 from rollout.git.mirror import Mirror
 from rollout.git.revision import Revision
-from rollout.gitops import composing, desired, inventory, ownership, policy, sealed
+from rollout.gitops import checking, composing, desired, inventory, ownership, policy, sealed
 from rollout.gitops.ownership import MANAGER, Change
 from rollout.gitops.pruning import Pruned, Pruner
 from rollout.kube import kinds
@@ -127,7 +124,7 @@ class Applier:
             ManifestsRefused: something of it would be refused; nothing was applied.
             Retry: the API server can't be reached.
         """
-        _refuse_invalid(manifests)
+        checking.refuse_invalid(manifests)
         around = await self._around(source, manifests, now)
         early = [manifest for manifest in manifests if manifest.kind in FIRST]
         rest = [manifest for manifest in manifests if manifest.kind not in FIRST]
@@ -197,7 +194,7 @@ class Applier:
             ManifestsRefused: something of it would be refused.
             Retry: the API server can't be reached.
         """
-        _refuse_invalid(manifests)
+        checking.refuse_invalid(manifests)
         return await self.drift(source, manifests, now)
 
     async def suspected(
@@ -275,7 +272,7 @@ class Applier:
                 if found is not None:
                     differing.append(found)
             except (InvalidSpec, Invalid) as refused:
-                problems += _placed(manifest, refused.problems, str(refused))
+                problems += checking.placed(manifest, refused.problems, str(refused))
             except (NotServed, Forbidden) as refused:
                 problems.append(manifest.problem("kind", str(refused)))
         if problems:
@@ -419,37 +416,6 @@ def _users(manifest: Written, rollouts: dict[str, Reading]) -> dict[str, Reading
         for name, reading in rollouts.items()
         if composing.uses(reading, manifest.kind, manifest.name)
     }
-
-
-def _refuse_invalid(manifests: Sequence[Written]) -> None:
-    if problems := [problem for manifest in manifests for problem in _invalid(manifest)]:
-        raise ManifestsRefused(tuple(problems), "InvalidManifest")
-
-
-def _invalid(manifest: Written) -> tuple[FileProblem, ...]:
-    """What our own models refuse of our own kinds."""
-    parsers = {
-        "Rollout": parse_rollout,
-        "AnalysisTemplate": parse_analysis_template,
-        "ClusterAnalysisTemplate": parse_cluster_analysis_template,
-        "GitSource": parse_git_source,
-    }
-    if mistake := desired.unknown_mode(manifest):
-        return (manifest.problem(f"metadata.annotations[{desired.APPLY}]", mistake),)
-    if manifest.group not in (GROUP, ARGO_GROUP) or manifest.kind not in parsers:
-        return ()
-    try:
-        parsers[manifest.kind](manifest.body)
-    except InvalidSpec as invalid:
-        return _placed(manifest, invalid.problems, str(invalid))
-    return ()
-
-
-def _placed(manifest: Written, problems: Sequence[Problem], text: str) -> tuple[FileProblem, ...]:
-    """Problems of an object as places in its file."""
-    if not problems:
-        return (manifest.problem("", text),)
-    return tuple(manifest.problem(problem.path, str(problem)) for problem in problems)
 
 
 def _served_version(definition: Written) -> str:
