@@ -14,7 +14,7 @@ sandbox: $(STAMP)         ## the embedded cluster alone
 
 test: check               ## everything but conformance, campaigns and benchmarks
 	$(BIN)/python -m pytest -n 4 --dist loadgroup -m "not real" $(ARGS)
-	$(BIN)/python -m pytest -m real $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m real $(ARGS)
 
 check: $(STAMP)           ## format, lint, types, walls
 	$(BIN)/ruff format --check .

@@ -104,9 +104,13 @@ def _directory_of_git() -> str:
     return str(Path(git).parent) if git else "/usr/bin"
 
 
-@cache
 def _program(name: str) -> str | None:
-    return shutil.which(name)
+    return _found(name, os.environ.get("PATH"))
+
+
+@cache
+def _found(name: str, path: str | None) -> str | None:
+    return shutil.which(name, path=path)
 
 
 # receive.autogc and the like of the server are not ours to set: over file:// it reads this file, too.

@@ -371,8 +371,10 @@ def _ignored(objects: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 def _is_applied(source: GitSource, live: Manifest, status: GitSourceStatus, revision: Revision) -> bool:
+    """Whether a poll has nothing to do; a refusal of this commit since (the source was edited) is no end."""
     return (
         status.last_applied_revision == str(revision)
+        and [each.result for each in status.history[:1]] == ["Applied"]
         and status.observed_generation == source.metadata.generation
         and requested_at(live) == status.last_handled_reconcile_at
     )
