@@ -127,6 +127,7 @@ def errors(prometheus: str) -> Object:
                 "bad": 'http_requests_total{code=~"5.."}',
                 "total": "http_requests_total",
             },
+            "routed": False,  # the stub's pods all get the same load, whatever the weights are
             "tolerate": {"relative": "5%", "absolute": "0.02pp"},
             "unacceptable": {"relative": "100%", "absolute": "1pp"},
         },

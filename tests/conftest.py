@@ -2,18 +2,25 @@
 
 import pytest
 
-LONGEST = "test_campaign"
+LONGEST = "campaign"
+APART = frozenset({LONGEST, "stories", "analysis", "plan"})
+"""Folders in which each test stands alone, so that many workers can share one file."""
 USERS = "e2e"
 """Where users' requests are counted: those stories never share the machine with one another."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a stage of its module stays with one worker; what takes longest begins first."""
+    """What shares a stage stays with one worker; what takes longest begins first."""
     for item in items:
-        info = getattr(item, "_fixtureinfo", None)
-        fixtures = info.name2fixturedefs.values() if info else ()
-        if item.path.parent.name == USERS:
+        folder = item.path.parent.name
+        if folder == USERS:
             item.add_marker(pytest.mark.xdist_group(USERS))
-        elif any(each[-1].scope == "module" for each in fixtures):
+        elif folder not in APART or _shares_a_stage(item):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=lambda item: not item.path.stem.startswith(LONGEST))
+    items.sort(key=lambda item: item.path.parent.name != LONGEST)
+
+
+def _shares_a_stage(item: pytest.Item) -> bool:
+    info = getattr(item, "_fixtureinfo", None)
+    fixtures = info.name2fixturedefs.values() if info else ()
+    return any(each[-1].scope == "module" for each in fixtures)
