@@ -9,6 +9,7 @@ USERS = "e2e"
 """Where users' requests are counted: those stories never share the machine with one another."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares a stage stays with one worker; what takes longest begins first."""
     for item in items:
