@@ -197,77 +197,92 @@ def _planned(policy: Policy, names: frozenset[str], rates: Rates) -> Iterator[Me
             yield metric
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked of one metric at one edge, in a hold's minutes and those before it."""
+
+    policy: Policy
+    metric: Metric
+    edge: float | None
+    hold: Hold
+    stretch: Stretch
+    rate: float
+    z: float
+
+    @property
+    def unacceptable(self) -> float:
+        return rate_at(self.metric, self.metric.refusable, self.rate)
+
+    @property
+    def harm(self) -> Question | None:
+        """Asked where it may roll back."""
+        asked = self.metric.role.rolls_back and self.metric.name in self.hold.measured
+        return Question(self.policy, self.metric, Side.HARM) if asked else None
+
+    @property
+    def safe(self) -> Question | None:
+        """Asked where the hold waits for it."""
+        asked = self.metric.role.gates and self.metric.name in self.hold.gates
+        return Question(self.policy, self.metric, Side.SAFE) if asked else None
+
+    def minutes(self, question: Question, canary: float) -> float:
+        return minutes_needed(
+            question, self.stretch.flow, Truth(canary, self.rate), self.z, pods=self.hold.pods
+        )
+
+    def late(self, question: Question, canary: float) -> float | None:
+        """The minutes, where there are fewer."""
+        if reached(question, [self.stretch], Truth(canary, self.rate), self.z):
+            return None
+        return self.minutes(question, canary)
+
+
+def _asked(
+    policy: Policy, hold: Hold, budget: float, requests: float, rates: Rates, z: float
+) -> Iterator[_Asked]:
+    for metric in _planned(policy, hold.gates | hold.measured, rates):
+        stretch = Stretch(flow_of(metric, hold, requests), budget, hold.pods)
+        for edge in metric.edges:
+            yield _Asked(policy, metric, edge, hold, stretch, rates[metric.name], z)
+
+
+def _budget(hold: Hold, before: float) -> float:
+    return before + hold.most / timedelta(minutes=1)
+
+
 def _outlook(policy: Policy, hold: Hold, before: float, requests: float, rates: Rates, z: float) -> Outlook:
-    asked = hold.gates | hold.measured
-    budget = before + hold.most / timedelta(minutes=1)
-    reaches = tuple(
-        _reach(policy, metric, edge, hold, budget, requests, rates[metric.name], z)
-        for metric in _planned(policy, asked, rates)
-        for edge in metric.edges
-    )
-    planned = {each.metric for each in reaches}
-    unplanned = tuple(metric.name for metric in policy.metrics if metric.name in asked - planned)
-    return Outlook(hold, requests * hold.weight, budget, reaches, unplanned)
+    budget = _budget(hold, before)
+    reaches = tuple(map(_reach, _asked(policy, hold, budget, requests, rates, z)))
+    unplanned = (hold.gates | hold.measured) - {each.metric for each in reaches}
+    names = tuple(metric.name for metric in policy.metrics if metric.name in unplanned)
+    return Outlook(hold, requests * hold.weight, budget, reaches, names)
 
 
 def _shortfall(policy: Policy, hold: Hold, before: float, requests: float, rates: Rates, z: float) -> Outlook:
-    budget = before + hold.most / timedelta(minutes=1)
-    reaches = tuple(
-        _late(policy, metric, edge, hold, budget, requests, rates[metric.name], z)
-        for metric in _planned(policy, hold.gates | hold.measured, rates)
-        for edge in metric.edges
-    )
+    budget = _budget(hold, before)
+    reaches = tuple(map(_late, _asked(policy, hold, budget, requests, rates, z)))
     return Outlook(hold, requests * hold.weight, budget, reaches, ())
 
 
-def _late(
-    policy: Policy,
-    metric: Metric,
-    edge: float | None,
-    hold: Hold,
-    budget: float,
-    requests: float,
-    rate: float,
-    z: float,
-) -> Reach:
-    """A reach of which only those times are told that exceed the budget."""
-    flow, unacceptable = flow_of(metric, hold, requests), rate_at(metric, metric.refusable, rate)
-
-    def late(side: Side, truth: Truth) -> float | None:
-        question = Question(policy, metric, side)
-        if reached(question, [Stretch(flow, budget, hold.pods)], truth, z):
-            return None
-        return minutes_needed(question, flow, truth, z, pods=hold.pods)
-
-    armed, gate = metric.role.rolls_back and metric.name in hold.measured, metric.name in hold.gates
-    detects = late(Side.HARM, Truth(unacceptable, rate)) if armed else None
-    passes = late(Side.SAFE, Truth(rate, rate)) if gate and metric.role.gates else None
-    return Reach(metric.name, edge, rate, unacceptable, None, detects, passes)
-
-
-def _reach(
-    policy: Policy,
-    metric: Metric,
-    edge: float | None,
-    hold: Hold,
-    budget: float,
-    requests: float,
-    rate: float,
-    z: float,
-) -> Reach:
-    flow, unacceptable = flow_of(metric, hold, requests), rate_at(metric, metric.refusable, rate)
-    harm, safe = Question(policy, metric, Side.HARM), Question(policy, metric, Side.SAFE)
-    armed, gate = metric.role.rolls_back and metric.name in hold.measured, metric.name in hold.gates
-    bad, same = Truth(unacceptable, rate), Truth(rate, rate)
+def _reach(asked: _Asked) -> Reach:
+    harm, safe, rate = asked.harm, asked.safe, asked.rate
     return Reach(
-        metric.name,
-        edge,
+        asked.metric.name,
+        asked.edge,
         rate,
-        unacceptable,
-        detectable(harm, Stretch(flow, budget, hold.pods), rate, z) if armed else None,
-        minutes_needed(harm, flow, bad, z, pods=hold.pods) if armed else None,
-        minutes_needed(safe, flow, same, z, pods=hold.pods) if gate and metric.role.gates else None,
+        asked.unacceptable,
+        detectable(harm, asked.stretch, rate, asked.z) if harm else None,
+        asked.minutes(harm, asked.unacceptable) if harm else None,
+        asked.minutes(safe, rate) if safe else None,
     )
+
+
+def _late(asked: _Asked) -> Reach:
+    """A reach of which only those times are told that exceed the budget."""
+    harm, safe, rate = asked.harm, asked.safe, asked.rate
+    detects = asked.late(harm, asked.unacceptable) if harm else None
+    passes = asked.late(safe, rate) if safe else None
+    return Reach(asked.metric.name, asked.edge, rate, asked.unacceptable, None, detects, passes)
 
 
 def _good_minutes(policy: Policy, holds: Sequence[Hold], requests: float, rates: Rates, luck: float) -> float:

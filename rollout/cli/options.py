@@ -1,10 +1,13 @@
 """Options that several commands take, spelled as kubectl spells them."""
 
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from rollout.api.base import parse_duration
 
 
 class Output(StrEnum):
@@ -33,3 +36,11 @@ Kubeconfig = Annotated[
 OutputOption = Annotated[
     Output | None, typer.Option("--output", "-o", help="json, yaml or wide.", show_default=False)
 ]
+
+
+def a_duration(text: str, option: str) -> timedelta:
+    """90s, 10m, 1h30m; raises BadParameter with the option's name."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: {error}", param_hint=option) from error

@@ -1,25 +1,23 @@
 """`get`, `list`, `status`: what there is to see, once or as it changes."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 from rich.console import Console
 from rich.live import Live
 
-from rollout.api.base import parse_duration
 from rollout.api.status import Phase
 from rollout.cli import drawing
 from rollout.cli.cluster import Cluster, Object, connected
 from rollout.cli.failure import ExitCode, Failure
-from rollout.cli.options import Context, Kubeconfig, Name, Namespace, Output, OutputOption
+from rollout.cli.options import Context, Kubeconfig, Name, Namespace, Output, OutputOption, a_duration
 from rollout.cli.plotting import draw_run
+from rollout.cli.writing import write
 from rollout.show.sight import Sight, sight, status_of
 from rollout.show.table import table
 from rollout.show.tree import WIDE, head, tree
@@ -62,7 +60,7 @@ def get(
             if plot is not None:
                 await _draw(cluster, name, run, plot)
             if output in (Output.JSON, Output.YAML):
-                _write(await cluster.rollout(name), output)
+                write(await cluster.rollout(name), output)
             elif watch:
                 await _follow(cluster, name)
             else:
@@ -87,7 +85,7 @@ def list_(
         async with connected(kubeconfig, context, namespace) as cluster:
             found = await cluster.rollouts(everywhere=everywhere)
             if output in (Output.JSON, Output.YAML):
-                _write({"apiVersion": "v1", "kind": "List", "items": found}, output)
+                write({"apiVersion": "v1", "kind": "List", "items": found}, output)
             else:
                 _print_table(found, cluster, everywhere=everywhere, wide=output is Output.WIDE)
 
@@ -102,10 +100,7 @@ def status(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Wait until a Rollout is Healthy (exit code 0) or Degraded (exit code 1)."""
-    try:
-        limit = parse_duration(timeout).total_seconds()
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--timeout") from error
+    limit = a_duration(timeout, "--timeout").total_seconds()
 
     async def waited() -> None:
         async with connected(kubeconfig, context, namespace) as cluster:
@@ -180,13 +175,6 @@ def _print_table(found: Sequence[Object], cluster: Cluster, *, everywhere: bool,
         return
     seen = [sight(each) for each in found]
     sys.stdout.write(table(seen, datetime.now(UTC), namespaces=everywhere, wide=wide) + "\n")
-
-
-def _write(found: Any, output: Output) -> None:
-    if output is Output.JSON:
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
-    else:
-        yaml.safe_dump(found, sys.stdout, sort_keys=False, allow_unicode=True)
 
 
 def _console() -> Console:

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from rollout.api.base import parse_duration
 from rollout.cli.cluster import Cluster, Object, connected
 from rollout.cli.failure import Failure
-from rollout.cli.options import Context, Kubeconfig, Namespace, Output, OutputOption
+from rollout.cli.options import Context, Kubeconfig, Namespace, Output, OutputOption, a_duration
 from rollout.cli.writing import write
 from rollout.gitops.conditions import REQUESTED_AT
 from rollout.show.git import condition, short, source_page, sources_table
@@ -78,10 +77,7 @@ def reconcile(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Make it ask Git now, and wait for what comes of it: exit code 0 where it is Ready, else 1."""
-    try:
-        limit = parse_duration(timeout).total_seconds()
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--timeout") from error
+    limit = a_duration(timeout, "--timeout").total_seconds()
 
     async def asked() -> None:
         async with connected(kubeconfig, context, namespace) as cluster:

@@ -13,8 +13,8 @@ from analysis.policy import Policy
 from analysis.sources import SourceDownError
 from analysis.sources.prometheus import PrometheusSource
 from rollout.api.analysisrun import AnalysisRunSpec
-from rollout.api.base import parse_duration
 from rollout.cli.failure import ExitCode, Failure
+from rollout.cli.options import a_duration
 from rollout.measure.recent import Lately, lately
 
 PATIENCE = timedelta(seconds=60)
@@ -70,10 +70,7 @@ class Traffic:
 
 def a_window(text: str) -> timedelta:
     """A duration above 0; raises BadParameter."""
-    try:
-        window = parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r}: {error}", param_hint="--window") from error
+    window = a_duration(text, "--window")
     if window < timedelta(seconds=1):
         raise typer.BadParameter(f"{text!r}: must be 1s or longer", param_hint="--window")
     return window

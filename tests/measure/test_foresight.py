@@ -6,35 +6,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from measured_shop import manifest
 
 from analysis.evidence import Labels, Series
 from analysis.sources import QueryRefusedError, SourceDownError
-from rollout.api.rollout import RolloutSpec
+from rollout.api.rollout import parse_rollout
 from rollout.api.status import RolloutStatus
 from rollout.measure.foresight import Foresight
 from rollout.plan.observed import Observed, Run
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MOMENTS = 240
-SPEC = RolloutSpec.model_validate(
-    {
-        "replicas": 4,
-        "selector": {"matchLabels": {"app": "shop"}},
-        "template": {
-            "metadata": {"labels": {"app": "shop"}},
-            "spec": {"containers": [{"name": "app", "image": "shop"}]},
-        },
-        "strategy": {
-            "canary": {
-                "canaryService": "shop-canary",
-                "stableService": "shop-stable",
-                "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}},
-                "analysis": {"templates": [{"templateName": "golden"}]},
-                "steps": [{"setWeight": 5}, {"judge": {"maxDuration": "10m"}}],
-            }
-        },
-    }
-)
+SPEC = parse_rollout(manifest(weight=5)).spec
 
 
 def run(uid: str = "run-1", **status: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from measured_shop import manifest
 
 from analysis.evidence import Series
 from rollout.api.rollout import parse_rollout
@@ -25,27 +26,6 @@ RUN: dict[str, Any] = {
     "kind": "AnalysisRun",
     "metadata": {"name": "run", "uid": "run", "resourceVersion": "1"},
     "spec": {"metrics": [ERRORS], "role": "background", "attempt": "a"},
-}
-ROLLOUT: dict[str, Any] = {
-    "apiVersion": "progressive.delivery/v1alpha1",
-    "kind": "Rollout",
-    "metadata": {"name": "shop"},
-    "spec": {
-        "selector": {"matchLabels": {"app": "shop"}},
-        "template": {
-            "metadata": {"labels": {"app": "shop"}},
-            "spec": {"containers": [{"name": "app", "image": "shop"}]},
-        },
-        "strategy": {
-            "canary": {
-                "stableService": "stable",
-                "canaryService": "canary",
-                "trafficRouting": {"gatewayAPI": {"httpRoutes": [{"name": "shop"}]}},
-                "analysis": {"templates": [{"templateName": "errors"}]},
-                "steps": [{"setWeight": 50}],
-            }
-        },
-    },
 }
 
 
@@ -82,7 +62,7 @@ def observed(**status: Any) -> Observed:
             canary=CanaryStatus(desired_weight=50),
             **status,
         ),
-        spec=parse_rollout(ROLLOUT).spec,
+        spec=parse_rollout(manifest()).spec,
         stable_service=Service("stable", "1", "v1", (("v1", 4),), settled=True),
         canary_service=Service("canary", "1", "v2", (("v2", 2),), settled=True),
         routes=(Route("HTTPRoute", "shop", "0", "1", 50),),

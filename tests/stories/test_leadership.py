@@ -1,17 +1,14 @@
 """One leads, others stand by with filled caches: they take over at once, or when the lease has ended."""
 
-import asyncio
 import signal
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
 from chronicle import Chronicle
 from prometheus_fake import FakePrometheus
 from replicas import replicas, unique
-from stage import Shop, install, prometheus, until
+from stage import Shop, until
 
 from rollout.api.status import Phase
 from rollout.sandbox.cluster import Sandbox
@@ -22,29 +19,13 @@ PROMISED_S = 20.0
 """After a leader that said nothing."""
 
 
-@pytest.fixture(scope="module")
-def watched() -> Iterator[Sandbox]:
-    """A cluster of replicas."""
-    with Sandbox(pods="scripted") as running:
-        asyncio.run(install(running))
-        yield running
-
-
-@pytest.fixture(scope="module")
-def judge(watched: Sandbox) -> Iterator[FakePrometheus]:
-    fake = prometheus(watched)
-    watched.submit(fake.start()).result()
-    yield fake
-    watched.submit(fake.stop()).result()
-
-
 async def test_a_rollout_goes_on_when_its_leader_leaves_and_when_the_next_is_killed(
-    watched: Sandbox, judge: FakePrometheus, tmp_path: Path
+    lonely: Sandbox, judge: FakePrometheus, tmp_path: Path
 ) -> None:
-    shop = await Shop.open(watched, judge)
+    shop = await Shop.open(lonely, judge)
     async with (
         Chronicle.of(shop) as told,
-        replicas(watched, tmp_path, judge.url, unique("hand"), namespace=shop.namespace) as operators,
+        replicas(lonely, tmp_path, judge.url, unique("hand"), namespace=shop.namespace) as operators,
     ):
         three = [await operators.join(name) for name in ("one", "two", "three")]
         first = await operators.leader()
