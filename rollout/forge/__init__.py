@@ -1,5 +1,5 @@
 """The host of a repository beside Git itself: statuses on commits, and pull requests.
 
-`dialects` says, without I/O, what each host wants to be asked; `door` asks it. Nothing here decides, and
-nobody's token leaves a header.
+`asking` is what any host is asked, `dialects` knows whom to ask how, without I/O; `door` asks. Nothing here
+decides, and nobody's token leaves a header.
 """

@@ -13,7 +13,7 @@ from typing import Any, Self
 import aiohttp
 
 from rollout.api.errors import Retry, Stalled
-from rollout.forge.dialects import Ask, Dialect, Proposal, Status
+from rollout.forge.asking import Ask, Dialect, Proposal, Status
 
 TRIES = 3
 REQUEST_SECONDS = 10

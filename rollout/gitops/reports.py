@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rollout.api.base import Manifest
 from rollout.api.status import HistoryEntry, RolloutStatus, SourceStatus, Stage, Verdict
-from rollout.forge.dialects import DESCRIPTION_LIMIT, State, Status
+from rollout.forge.asking import DESCRIPTION_LIMIT, State, Status
 from rollout.gitops.conditions import Outcome
 from rollout.observe.reading import read_status
 from rollout.plan.transitions import UNDER_WAY

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from rollout.api.errors import Stalled
 from rollout.api.gitsource import GitSource, WriteBackMode
-from rollout.forge.dialects import Proposal
+from rollout.forge.asking import Proposal
 from rollout.git.environment import GitPolicy
 from rollout.git.errors import WriteBackRefused
 from rollout.git.mirror import Mirror

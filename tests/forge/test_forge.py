@@ -10,7 +10,8 @@ from yarl import URL
 
 from rollout.api.errors import Retry, Stalled
 from rollout.api.gitsource import ForgeKind
-from rollout.forge.dialects import Proposal, State, Status, default_address, dialect, repository_of
+from rollout.forge.asking import Proposal, State, Status
+from rollout.forge.dialects import default_address, dialect, repository_of
 from rollout.forge.door import Access, Forge, ForgeRefused
 from tests.forge.forge_servers import COMMIT, HOSTS, TOKEN, Host, refuse
 
