@@ -39,6 +39,10 @@ Selector = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_
 Matchers = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_matchers)]
 
 
+# These three words are the judge's too. They are not imported from there: with it would come numpy and scipy,
+# and every command that reads a manifest would wait for them.
+
+
 class Role(StrEnum):
     """What a metric may do: gate and roll back; gate only, as it should improve; roll back only; be shown."""
 
