@@ -13,6 +13,7 @@ from rollout.api.status import (
     EVIDENCE_LIMIT,
     HISTORY_LIMIT,
     MESSAGE_LIMIT_BYTES,
+    PROMOTED_LIMIT,
     REFUSED_LIMIT,
     CanaryStatus,
     Condition,
@@ -126,6 +127,7 @@ def _bounded(status: RolloutStatus, limit: int) -> RolloutStatus:
             "evidence": _evidence(status.evidence, limit),
             "history": tuple(_entry(each, limit) for each in status.history[-HISTORY_LIMIT:]),
             "refused": tuple(_refusal(each, limit) for each in status.refused[-REFUSED_LIMIT:]),
+            "promoted": status.promoted[-PROMOTED_LIMIT - 1 :],
             "source": _source(status.source) if status.source else None,
             # A selector that is cut would select something else.
             "selector": status.selector if len(status.selector.encode()) <= SELECTOR_LIMIT_BYTES else "",

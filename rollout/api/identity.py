@@ -18,7 +18,7 @@ ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 TEMPLATE_HASH_LENGTH = 10
 ATTEMPT_KEY_LENGTH = 16
 
-_OUTSIDE_AN_ATTEMPT = {"replicas", "paused", "revision_history_limit"}
+_OUTSIDE_AN_ATTEMPT = {"replicas", "paused", "revision_history_limit", "rollback_window"}
 
 
 def template_hash(template: Mapping[str, Any], collision: int = 0) -> str:
@@ -30,7 +30,8 @@ def template_hash(template: Mapping[str, Any], collision: int = 0) -> str:
 
 
 def attempt_key(spec: RolloutSpec) -> str:
-    """The attempt that a spec is: all of it but replicas, paused and the history limits; `retry` included.
+    """The attempt that a spec is: all of it but replicas, paused, history limits and the rollback window;
+    `retry` included.
 
     A field that is set to its default counts as absent, and `60s` is `1m`.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rollout.api import analysis, analysisrun, gitsource, rollout, threshold
+from rollout.api import analysis, analysisrun, gitsource, rollout, sourcestatus, threshold
 from rollout.api.base import Model
 from rollout.api.status import RolloutStatus
 from rollout.api.unsupported import ANALYSIS_RUN, ANALYSIS_TEMPLATE, GIT_SOURCE, ROLLOUT, Unsupported
@@ -185,7 +185,7 @@ DEFINITIONS = (
         "GitSource",
         "gitsources",
         gitsource.GitSource,
-        gitsource.GitSourceStatus,
+        sourcestatus.GitSourceStatus,
         GIT_SOURCE,
         (),
         (

@@ -19,6 +19,7 @@ from rollout.api import rules
 from rollout.api.base import Count, Duration, Manifest, Model, Share, Switch
 from rollout.api.meta import LabelSelector, ObjectMeta
 from rollout.api.parsing import Kind, parse
+from rollout.api.status import PROMOTED_LIMIT
 from rollout.api.unsupported import ROLLOUT
 
 NAME_LIMIT = 45
@@ -274,6 +275,13 @@ class Strategy(Model):
     """Traffic in steps between the stable and the canary version."""
 
 
+class RollbackWindow(Model):
+    """Which versions may come back without steps and analysis, once their pods are ready."""
+
+    revisions: Annotated[Count, Field(le=PROMOTED_LIMIT)] = 0
+    """How many versions before the stable one, counted by their promotions; 0: none."""
+
+
 class RolloutSpec(Model):
     """What a Rollout asks for."""
 
@@ -293,6 +301,8 @@ class RolloutSpec(Model):
     """How long a pod must be ready before it counts as available."""
     progress_deadline_abort: Switch = False
     """Whether it is rolled back then."""
+    rollback_window: RollbackWindow = RollbackWindow()
+    """Which versions may come back without steps and analysis; absent: none."""
     retry: Annotated[str, Field(max_length=253)] = ""
     """A new value is a new attempt of a refused spec (ours)."""
     strategy: Strategy

@@ -16,6 +16,8 @@ MESSAGE_LIMIT_BYTES = 1024
 EVIDENCE_LIMIT = 32
 HISTORY_LIMIT = 10
 REFUSED_LIMIT = 20
+PROMOTED_LIMIT = 20
+"""How many promoted versions are remembered besides the stable one."""
 
 
 class Phase(StrEnum):
@@ -246,6 +248,14 @@ class RefusedAttempt(Model):
     at: datetime
 
 
+class PromotedRevision(Model):
+    """A version that became stable, and was not left by a rollback to one before it."""
+
+    hash: str
+    refused: bool = False
+    """Whether it was refused since: it comes back by its steps alone."""
+
+
 class SourceStatus(Model):
     """Where the manifest came from."""
 
@@ -333,6 +343,8 @@ class RolloutStatus(Model):
     """Seconds that the current step's judgement stood still before that; its maximum does not run then."""
     history: tuple[HistoryEntry, ...] = ()
     refused: tuple[RefusedAttempt, ...] = ()
+    promoted: tuple[PromotedRevision, ...] = ()
+    """Versions in the order of their promotions, the stable one last: `spec.rollbackWindow` counts them."""
     source: SourceStatus | None = None
     reduced_since: datetime | None = None
     """Since when only what decisions need is recorded, because the server refused more."""

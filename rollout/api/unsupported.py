@@ -49,7 +49,6 @@ def _arguments(parent: str) -> tuple[Unsupported, ...]:
 ROLLOUT: tuple[Unsupported, ...] = (
     Unsupported("spec.workloadRef", remedy="give the pods by spec.template"),
     Unsupported("spec.restartAt", "string", "change an annotation of spec.template to restart the pods"),
-    Unsupported("spec.rollbackWindow", remedy="an older template takes all steps; `promote-full` skips them"),
     Unsupported("spec.analysis", remedy="finished runs are removed with their ReplicaSet"),
     Unsupported("spec.strategy.blueGreen", remedy="use strategy.canary"),
     *_below(_CANARY, "remove it: the pods carry the label rollouts-pod-template-hash",

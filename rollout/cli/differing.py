@@ -12,8 +12,9 @@ import typer
 import yaml
 
 from rollout.api.errors import InvalidSpec, Retry
-from rollout.api.gitsource import GitSource, GitSourceStatus, InventoryEntry, parse_git_source
+from rollout.api.gitsource import GitSource, parse_git_source
 from rollout.api.rollout import parse_rollout
+from rollout.api.sourcestatus import GitSourceStatus, InventoryEntry
 from rollout.cli.cluster import Cluster, Object, connected
 from rollout.cli.failure import ExitCode, Failure
 from rollout.cli.options import Context, Kubeconfig, Namespace

@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from rollout.api.errors import Stalled
-from rollout.api.gitsource import ForgeKind
+from rollout.api.writeback import ForgeKind
 from rollout.forge.asking import Dialect
 from rollout.forge.bitbucket import Bitbucket
 from rollout.forge.gitlab import GitLab

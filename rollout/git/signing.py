@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from rollout.api.errors import Stalled
-from rollout.api.gitsource import Author
+from rollout.api.writeback import Author
 from rollout.git.clone import Clone
 from rollout.git.environment import Extra, as_key
 from rollout.git.repository import CommandFailed

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from rollout.api.errors import Retry
-from rollout.api.gitsource import Author
+from rollout.api.writeback import Author
 from rollout.git import branches, signing
 from rollout.git.clone import Clone
 from rollout.git.errors import WriteBackRefused

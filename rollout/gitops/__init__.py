@@ -13,14 +13,9 @@ from datetime import datetime, timedelta
 
 from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Retry, Stalled
-from rollout.api.gitsource import (
-    GitSource,
-    GitSourceStatus,
-    InventoryEntry,
-    VerifyMode,
-    WriteBackMode,
-    parse_git_source,
-)
+from rollout.api.gitsource import GitSource, VerifyMode, parse_git_source
+from rollout.api.sourcestatus import GitSourceStatus, InventoryEntry
+from rollout.api.writeback import WriteBackMode
 from rollout.git.credential import Credential
 from rollout.git.environment import GitPolicy
 from rollout.git.errors import NoteRefused, WriteBackRefused

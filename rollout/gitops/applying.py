@@ -12,8 +12,9 @@ from typing import Any
 
 from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Problem, Retry, Stalled
-from rollout.api.gitsource import Ignore, InventoryEntry
+from rollout.api.gitsource import Ignore
 from rollout.api.identity import template_hash
+from rollout.api.sourcestatus import InventoryEntry
 from rollout.git.errors import FileProblem, ManifestsRefused
 from rollout.git.manifests import Manifest as Written
 from rollout.git.mirror import Mirror

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from rollout.api.base import Manifest
-from rollout.api.gitsource import AppliedRevision, GitSourceStatus, InventoryEntry
 from rollout.api.meta import ObjectCondition
+from rollout.api.sourcestatus import AppliedRevision, GitSourceStatus, InventoryEntry
 from rollout.git.revision import Revision
 
 REQUESTED_AT = ("progressive.delivery/requestedAt", "reconcile.fluxcd.io/requestedAt")

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 
 from rollout.api.base import Manifest
 from rollout.api.errors import Retry, Stalled
-from rollout.api.gitsource import GitSource, GitSourceStatus, Image, UpdateMode
+from rollout.api.gitsource import GitSource
+from rollout.api.images import Image, UpdateMode
+from rollout.api.sourcestatus import GitSourceStatus
 from rollout.api.status import HistoryEntry, Stage, Verdict
 from rollout.git.environment import GitPolicy
 from rollout.git.mirror import Mirror

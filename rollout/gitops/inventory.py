@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rollout.api.base import Manifest
-from rollout.api.gitsource import InventoryEntry
+from rollout.api.sourcestatus import InventoryEntry
 from rollout.git.manifests import Manifest as Written
 from rollout.git.revision import Revision
 

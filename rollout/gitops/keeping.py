@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from rollout.api.errors import Retry, Stalled
-from rollout.api.gitsource import DriftPolicy, GitSource, GitSourceStatus, InventoryEntry
+from rollout.api.gitsource import DriftPolicy, GitSource
+from rollout.api.sourcestatus import GitSourceStatus, InventoryEntry
 from rollout.git.manifests import Manifest as Written
 from rollout.git.manifests import Parser, apply_order
 from rollout.git.mirror import Mirror

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rollout.api.base import Manifest
-from rollout.api.gitsource import Author, WriteBackMode
 from rollout.api.status import HistoryEntry, SourceStatus, Verdict
+from rollout.api.writeback import Author, WriteBackMode
 from rollout.git import notes
 from rollout.git.mirror import Mirror
 from rollout.git.reverting import Order

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rollout.api.errors import Stalled
-from rollout.api.gitsource import InventoryEntry
+from rollout.api.sourcestatus import InventoryEntry
 from rollout.gitops import composing, inventory
 from rollout.kube import kinds
 from rollout.kube.client import Kube

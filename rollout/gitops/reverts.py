@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from rollout.api.errors import Stalled
-from rollout.api.gitsource import GitSource, WriteBackMode
+from rollout.api.gitsource import GitSource
+from rollout.api.writeback import WriteBackMode
 from rollout.forge.asking import Proposal
 from rollout.git.environment import GitPolicy
 from rollout.git.errors import WriteBackRefused

@@ -4,7 +4,8 @@ import logging
 from datetime import datetime, timedelta
 
 from rollout.api.errors import Retry, Stalled
-from rollout.api.gitsource import GitSource, Provider, WriteBackMode
+from rollout.api.gitsource import GitSource
+from rollout.api.writeback import Provider, WriteBackMode
 from rollout.forge.dialects import default_address, dialect, repository_of
 from rollout.forge.door import Access, Forge
 from rollout.git.environment import GitPolicy

@@ -6,7 +6,7 @@ from typing import Any
 
 from semantic_version import NpmSpec, Version
 
-from rollout.api.gitsource import ImagePolicy, Order
+from rollout.api.images import ImagePolicy, Order
 from rollout.registry.names import TAG
 
 Rank = tuple[Any, ...]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rollout.api.gitsource import GitSourceStatus
+from rollout.api.sourcestatus import GitSourceStatus
 from rollout.api.status import HistoryEntry, Verdict
 from rollout.show.quantities import length
 from rollout.show.sight import SHORT_COMMIT

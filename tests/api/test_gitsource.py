@@ -5,7 +5,8 @@ import pytest
 from api_manifests import changed
 
 from rollout.api.errors import InvalidSpec
-from rollout.api.gitsource import WriteBackMode, parse_git_source
+from rollout.api.gitsource import parse_git_source
+from rollout.api.writeback import WriteBackMode
 
 
 def test_a_source_needs_only_its_url() -> None:

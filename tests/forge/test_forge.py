@@ -9,7 +9,7 @@ from aiohttp import ClientSession, web
 from yarl import URL
 
 from rollout.api.errors import Retry, Stalled
-from rollout.api.gitsource import ForgeKind
+from rollout.api.writeback import ForgeKind
 from rollout.forge.asking import Proposal, State, Status
 from rollout.forge.dialects import default_address, dialect, repository_of
 from rollout.forge.door import Access, Forge, ForgeRefused

@@ -8,7 +8,7 @@ import pytest
 from git_servers import Upstream, git
 
 from rollout.api.errors import Stalled
-from rollout.api.gitsource import Author
+from rollout.api.writeback import Author
 from rollout.git.errors import WriteBackRefused
 from rollout.git.mirror import Mirror, Mirrors
 from rollout.git.reverting import PER_HOUR, Order

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rollout.api.gitsource import GitSourceStatus
+from rollout.api.sourcestatus import GitSourceStatus
 from rollout.git.revision import Revision
 from rollout.gitops.conditions import REQUESTED_AT, Outcome, after, requested_at
 

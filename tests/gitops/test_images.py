@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from test_verdicts import A, B, C, entry, rollout
 
-from rollout.api.gitsource import Image
+from rollout.api.images import Image
 from rollout.gitops.images import changed, failed
 
 NAME = "ghcr.io/team/shop"

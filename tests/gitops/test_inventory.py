@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rollout.api.gitsource import InventoryEntry
+from rollout.api.sourcestatus import InventoryEntry
 from rollout.git.manifests import parse
 from rollout.git.revision import Blob, Revision
 from rollout.gitops import inventory

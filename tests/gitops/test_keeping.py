@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from rollout.api.gitsource import InventoryEntry
+from rollout.api.sourcestatus import InventoryEntry
 from rollout.gitops.keeping import Keeper, Pace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rollout.api.gitsource import GitSource, GitSourceStatus, parse_git_source
+from rollout.api.gitsource import GitSource, parse_git_source
+from rollout.api.sourcestatus import GitSourceStatus
 from rollout.git.revision import Revision
 from rollout.gitops import _is_applied
 from rollout.gitops.conditions import Outcome, after

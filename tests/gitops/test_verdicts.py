@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rollout.api.gitsource import Author, WriteBackMode
+from rollout.api.writeback import Author, WriteBackMode
 from rollout.git.reverting import Order
 from rollout.gitops.notes import WAYS, Notebook, revert
 from rollout.observe.reading import SOURCE_ANNOTATION

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.api.gitsource import ImagePolicy
+from rollout.api.images import ImagePolicy
 from rollout.registry.choosing import choose, is_newer
 
 BUILDS = ["main-aaaa111-9", "main-bbbb222-10", "main-cccc333-8", "dev-dddd444-99", "latest"]
