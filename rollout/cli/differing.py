@@ -3,8 +3,7 @@
 import asyncio
 import difflib
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -21,13 +20,11 @@ from rollout.cli.options import Context, Kubeconfig, Namespace
 from rollout.cli.repositories import Repository, opened, revision
 from rollout.git.errors import ManifestsRefused
 from rollout.git.manifests import Manifest as Written
-from rollout.git.manifests import apply_order, parse
 from rollout.git.mirror import Mirror
 from rollout.git.revision import Revision
 from rollout.gitops import inventory
-from rollout.gitops.applying import Applier, Difference
-from rollout.gitops.keeping import standing
-from rollout.gitops.policy import CLUSTER_SCOPED
+from rollout.gitops.standing import stand
+from rollout.gitops.trying import Difference, Trier
 from rollout.kube.discovery import Discovery
 from rollout.observe.reading import SOURCE_ANNOTATION, read
 from rollout.plan import history
@@ -101,20 +98,10 @@ async def _compare(cluster: Cluster, live: Object, source: GitSource, mirror: Mi
 async def _tried(
     cluster: Cluster, source: GitSource, mirror: Mirror, meant: Revision
 ) -> tuple[tuple[Written, ...], tuple[Difference, ...]]:
-    namespace = source.metadata.namespace
-    blobs = await mirror.read(meant, source.spec.path)
-    parsed = parse(blobs, namespace, CLUSTER_SCOPED)
-    applier = Applier(cluster.kube, cluster.kube, Discovery(cluster.kube), _nobody)
+    trier = Trier(cluster.kube, cluster.kube, Discovery(cluster.kube))
     # What an administrator's source may hold is not ours to know here; the dry-run asks the API server.
-    manifests = await applier.allowed(apply_order(parsed), namespace, at_home=True)
-    stands = standing(source, mirror, meant, {blob.path: blob.oid for blob in blobs}, manifests)
-    return manifests, await applier.would(stands.source, manifests, datetime.now(UTC))
-
-
-@asynccontextmanager
-async def _nobody(_namespace: str, _name: str) -> AsyncIterator[None]:
-    """Nothing is written, so nobody has to wait."""
-    yield
+    stands = await stand(source, mirror, meant, trier.discovery, home=source.metadata.namespace)
+    return stands.manifests, await trier.would(stands.source, stands.manifests, datetime.now(UTC))
 
 
 def _gone(live: Object, manifests: tuple[Written, ...]) -> tuple[InventoryEntry, ...]:

@@ -8,8 +8,9 @@ from rollout.api.errors import Stalled
 from rollout.api.gitsource import GitSource
 from rollout.git.documents import Malformed, parse_documents
 from rollout.git.remote import is_local
-from rollout.gitops.applying import Applier, Exclusive, Users
+from rollout.gitops.applying import Applier, Exclusive
 from rollout.gitops.secrets import read_secret
+from rollout.gitops.trying import Trier, Users, nobody
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.discovery import Discovery
@@ -46,7 +47,7 @@ class Clusters:
         exclusive: Exclusive,
         rules: Rules | None = None,
         guard: Guard | None = None,
-        users: Users = lambda _namespace, _kind, _name: (),
+        users: Users = nobody,
         on_request: OnRequest | None = None,
     ) -> None:
         self.rules = rules or Rules()
@@ -69,10 +70,10 @@ class Clusters:
         namespace = source.metadata.namespace
         account = source.spec.service_account_name or self.rules.default_account
         if not account:
-            return Applier(own, own, discovery, self._exclusive, self._users)
+            return Applier(Trier(own, own, discovery, self._users), self._exclusive)
         await _check(own, namespace, account)
         tenant = own.acting_as(f"system:serviceaccount:{namespace}:{account}")
-        return Applier(tenant, own, discovery, self._exclusive, self._users)
+        return Applier(Trier(tenant, own, discovery, self._users), self._exclusive)
 
     async def close(self) -> None:
         """Close the connections to other clusters."""

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from rollout.api.base import Manifest
+from rollout.api.gitsource import GitSource
 from rollout.api.meta import ObjectCondition
 from rollout.api.sourcestatus import AppliedRevision, GitSourceStatus, InventoryEntry
 from rollout.git.revision import Revision
@@ -91,11 +92,6 @@ class Outcome:
         return replace(self, inventory=entries, notices=(*self.notices, *notices), message=message)
 
     @property
-    def warning(self) -> bool:
-        """Whether people should look."""
-        return not self.ready
-
-    @property
     def tells(self) -> bool:
         """Whether it is news."""
         return self.read or not self.ready
@@ -105,6 +101,21 @@ def requested_at(live: Manifest) -> str:
     """What was asked for by hand; a value that was not handled yet asks for a turn."""
     annotations = live["metadata"].get("annotations") or {}
     return " ".join(annotations[key] for key in REQUESTED_AT if annotations.get(key))
+
+
+def is_unfinished(status: GitSourceStatus) -> bool:
+    """Whether the cluster is between two revisions."""
+    return any(each.type == "Ready" and each.reason in UNFINISHED for each in status.conditions)
+
+
+def is_applied(source: GitSource, live: Manifest, status: GitSourceStatus, revision: Revision) -> bool:
+    """Whether a poll has nothing to do; a refusal of this commit since (the source was edited) is no end."""
+    return (
+        status.last_applied_revision == str(revision)
+        and [each.result for each in status.history[:1]] == ["Applied"]
+        and status.observed_generation == source.metadata.generation
+        and requested_at(live) == status.last_handled_reconcile_at
+    )
 
 
 def after(status: GitSourceStatus, outcome: Outcome, live: Manifest, now: datetime) -> GitSourceStatus:

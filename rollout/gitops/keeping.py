@@ -4,31 +4,27 @@ Kinds that the operator follows anyway are looked at when they change, all other
 measure is the revision that was applied last, whatever became of a newer one, and Git need not be reachable.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rollout.api.errors import Retry, Stalled
 from rollout.api.gitsource import DriftPolicy, GitSource
 from rollout.api.sourcestatus import GitSourceStatus, InventoryEntry
 from rollout.git.manifests import Manifest as Written
-from rollout.git.manifests import Parser, apply_order
 from rollout.git.mirror import Mirror
 from rollout.git.revision import Revision
-from rollout.gitops import policy
-from rollout.gitops.applying import Applier, Difference, Source
+from rollout.gitops.applying import Applier
 from rollout.gitops.conditions import Fact
+from rollout.gitops.pace import Pace
+from rollout.gitops.standing import Standing, stand
+from rollout.gitops.trying import Difference
 
 log = logging.getLogger(__name__)
 
 FOLLOWED = frozenset({"Rollout", "Service", "HTTPRoute", "AnalysisTemplate"})
 """Kinds that are looked at as soon as they change."""
-PATIENCE = 3
-"""Corrections of one object, one after another, before somebody else is suspected of insisting."""
-CALM = timedelta(minutes=10)
-LONGEST = timedelta(minutes=5)
 
 Name = tuple[str, str]
 """(namespace, name) of a GitSource."""
@@ -36,36 +32,6 @@ Thing = tuple[str, str]
 """(kind, name)."""
 Told = tuple[str, str]
 """An Event's reason and message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A revision as it was applied."""
-
-    source: Source
-    manifests: tuple[Written, ...]
-    generation: int
-
-
-@dataclass(slots=True)
-class Pace:
-    """How often one object was put back lately."""
-
-    count: int = 0
-    last: datetime | None = None
-
-    def waits_until(self, now: datetime) -> datetime | None:
-        """When it may be corrected again; None: now."""
-        if self.last is None or now - self.last > CALM:
-            self.count = 0
-        if self.last is None or self.count < PATIENCE:
-            return None
-        again = self.last + min(timedelta(seconds=2 ** (self.count - PATIENCE + 1)), LONGEST)
-        return again if again > now else None
-
-    def corrected(self, now: datetime) -> None:
-        """It was put back."""
-        self.count, self.last = self.count + 1, now
 
 
 @dataclass(slots=True)
@@ -161,7 +127,7 @@ class Keeper:
                 kept.suspects |= suspects
                 return Kept()
             asked = standing.manifests if whole else _among(standing.manifests, suspects)
-            found = await by.drift(standing.source, asked, now)
+            found = await by.trier.drift(standing.source, asked, now)
         except Retry:
             kept.suspects |= suspects
             raise
@@ -194,12 +160,12 @@ class Keeper:
         if kept is None or not kept.suspects or source.spec.drift_policy is not DriftPolicy.CORRECT:
             return []
         standing = kept.standing
-        if standing is None or not _stands(standing, source, status):
+        if standing is None or not standing.is_of(source, status):
             return []
         suspects, kept.suspects = kept.suspects, set()
         try:
             by = await applier(source)
-            found = await by.suspected(standing.source, _among(standing.manifests, suspects), now)
+            found = await by.trier.suspected(standing.source, _among(standing.manifests, suspects), now)
         except Retry:
             kept.suspects |= suspects
             raise
@@ -255,57 +221,17 @@ class Keeper:
         if status.observed_generation != generation or not status.last_applied_revision:
             return None
         held = kept.standing
-        if held and _stands(held, source, status):
+        if held and held.is_of(source, status):
             return held
+        revision = Revision.told(status.last_applied_revision)
         try:
-            kept.standing = await self._read(source, status.last_applied_revision, by, mirror)
+            if not await mirror.holds(revision):
+                return None  # the next poll brings it
+            kept.standing = await stand(source, mirror, revision, by.trier.discovery, self._home)
         except (Retry, Stalled) as unread:
             log.info("%s: the revision that stands can't be read again: %s", "/".join(_name(source)), unread)
             return None
         return kept.standing
-
-    async def _read(self, source: GitSource, told: str, by: Applier, mirror: Mirror) -> Standing:
-        revision = Revision.told(told)
-        if not await mirror.holds(revision):
-            raise Retry(f"{revision.short} is not in the mirror yet")
-        blobs = await mirror.read(revision, source.spec.path)
-        parsed = await asyncio.to_thread(
-            Parser().parse, blobs, source.metadata.namespace, policy.CLUSTER_SCOPED
-        )
-        at_home = source.metadata.namespace == self._home
-        manifests = await by.allowed(apply_order(parsed), self._home, at_home=at_home)
-        return standing(source, mirror, revision, {blob.path: blob.oid for blob in blobs}, manifests)
-
-
-def standing(
-    source: GitSource,
-    mirror: Mirror,
-    revision: Revision,
-    blobs: dict[str, str],
-    manifests: tuple[Written, ...],
-) -> Standing:
-    """A revision of a GitSource, as it is applied."""
-    spec, metadata = source.spec, source.metadata
-    place = Source(
-        metadata.namespace,
-        metadata.name,
-        mirror,
-        revision,
-        blobs,
-        spec.ignore,
-        takes_back=spec.drift_policy is DriftPolicy.CORRECT,
-    )
-    return Standing(place, manifests, metadata.generation)
-
-
-def _stands(standing: Standing, source: GitSource, status: GitSourceStatus) -> bool:
-    """Whether a revision is the one that was applied last, as the GitSource wants it now."""
-    known = (str(standing.source.revision), standing.generation, standing.generation)
-    return known == (
-        status.last_applied_revision,
-        source.metadata.generation,
-        status.observed_generation,
-    )
 
 
 def _drifted(messages: Sequence[str]) -> Fact:

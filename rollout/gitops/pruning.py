@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from rollout.api.errors import Stalled
 from rollout.api.sourcestatus import InventoryEntry
 from rollout.gitops import composing, inventory
+from rollout.gitops.trying import Trier
 from rollout.kube import kinds
-from rollout.kube.client import Kube
-from rollout.kube.discovery import Discovery
 from rollout.kube.errors import Conflict, NotFound, NotServed
 from rollout.observe.reading import Reading
 
@@ -37,23 +37,20 @@ class Pruned:
 
 
 class Pruner:
-    """Deletes objects of a source; `kube` deletes, `own` looks at who needs them."""
+    """Deletes objects of a source, as whom `trier` tries them."""
 
-    def __init__(self, kube: Kube, own: Kube, discovery: Discovery) -> None:
-        self._kube = kube
-        self._own = own
-        self._discovery = discovery
+    def __init__(self, trier: Trier) -> None:
+        self._trier = trier
 
-    async def prune(
-        self, source: str, namespace: str, gone: Sequence[InventoryEntry], rollouts: dict[str, Reading]
-    ) -> Pruned:
+    async def prune(self, source: str, gone: Sequence[InventoryEntry], now: datetime) -> Pruned:
         """Delete what is gone; what is still needed waits for a later poll.
 
         Raises:
             Retry: the API server can't be reached.
         """
         pruned = Pruned()
-        needed = await self._needed(namespace)
+        namespace, _, _ = source.partition("/")
+        needed, rollouts = await self._needed(namespace), await self._trier.rollouts(namespace, now)
         for entry in gone:
             user = _user(entry, rollouts)
             if (entry.kind, entry.name) in needed:
@@ -66,18 +63,18 @@ class Pruner:
 
     async def _needed(self, namespace: str) -> frozenset[tuple[str, str]]:
         """What pods can't start without, of every ReplicaSet that wants some."""
-        listing = await self._own.list(kinds.REPLICA_SETS, namespace)
+        listing = await self._trier.own.list(kinds.REPLICA_SETS, namespace)
         templates = [each["spec"]["template"] for each in listing.items if each["spec"].get("replicas")]
         return frozenset().union(*(inventory.needs(template) for template in templates))
 
     async def _delete(self, source: str, entry: InventoryEntry, pruned: Pruned) -> None:
         try:
-            resource = await self._discovery.resource(entry.api_version, entry.kind)
-            live = await self._kube.find(resource, entry.namespace or None, entry.name)
+            resource = await self._trier.discovery.resource(entry.api_version, entry.kind)
+            live = await self._trier.kube.find(resource, entry.namespace or None, entry.name)
             if live is None or not inventory.owned(live, source):
                 return
             metadata = live["metadata"]
-            await self._kube.delete(resource, entry.namespace or None, entry.name, uid=metadata["uid"])
+            await self._trier.kube.delete(resource, entry.namespace or None, entry.name, uid=metadata["uid"])
         except (NotServed, NotFound):
             return
         except Conflict:

@@ -12,14 +12,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from rollout.admission.judging import Judge
+from rollout.admission.serving import Webhook, answering
 from rollout.api.errors import Retry, Stalled
 from rollout.execute import Executor
 from rollout.git.environment import GitPolicy
 from rollout.git.mirror import Mirrors
 from rollout.git.repository import check_git
-from rollout.gitops import GitOps
-from rollout.gitops.applying import Users
 from rollout.gitops.clusters import Clusters, Rules
+from rollout.gitops.trying import Users
+from rollout.gitops.turns import GitOps
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.discovery import Discovery
@@ -123,6 +125,11 @@ async def operating(settings: Settings) -> AsyncIterator["Operator"]:
             place = receiving(operator.receiver, settings.webhooks)
             operator.webhook_port = await stack.enter_async_context(place)
             log.info("receiving webhooks on port %d", operator.webhook_port)
+        if settings.admission:
+            folder = Path(settings.admission_certificate)
+            answers = answering(operator.admission, settings.admission, folder)
+            operator.admission_port = await stack.enter_async_context(answers)
+            log.info("answering admission reviews on port %d", operator.admission_port)
         try:
             yield operator
         finally:
@@ -153,6 +160,8 @@ class Operator:
         self._caches = Caches(kube, settings.watched, self._changed)
         self._sources = Sources(settings)
         stack.callback(self._sources.close)
+        self.admission = Webhook(Judge(kube, self._sources.at, settings.allows_prometheus), _clock)
+        self.admission_port = 0
         directory = settings.git_directory or stack.enter_context(
             tempfile.TemporaryDirectory(prefix="rollout-git-")
         )

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from rollout.api.errors import Stalled
 from rollout.execute import Executor
 from rollout.git.mirror import Mirrors
-from rollout.gitops import GitOps
 from rollout.gitops.clusters import Clusters
 from rollout.gitops.notes import Notebook
+from rollout.gitops.turns import GitOps
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.reflector import Change, Reflector
@@ -27,6 +27,7 @@ from rollout.telemetry import Metrics
 
 from . import holding
 from .prometheus import Prometheus
+from .statements import WORKER
 from .wire import Wire
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class Incarnation:
         return task
 
     async def _run(self) -> None:
+        WORKER.set(self.wire)
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._renew())
             parts.create_task(self._caches.run())

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from rollout.api.sourcestatus import InventoryEntry
-from rollout.gitops.keeping import Keeper, Pace
+from rollout.gitops.keeping import Keeper
+from rollout.gitops.pace import Pace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -7,8 +7,7 @@ import pytest
 from rollout.api.gitsource import GitSource, parse_git_source
 from rollout.api.sourcestatus import GitSourceStatus
 from rollout.git.revision import Revision
-from rollout.gitops import _is_applied
-from rollout.gitops.conditions import Outcome, after
+from rollout.gitops.conditions import Outcome, after, is_applied
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REVISION = Revision.told("main@sha1:" + "a" * 40)
@@ -60,4 +59,4 @@ AWAY = Outcome.failed_fetch("GitOperationFailed", "gone", stalls=False)
     ],
 )
 def test_a_poll_knows_whether_its_commit_stands(status: GitSourceStatus, generation: int, done: bool) -> None:
-    assert _is_applied(source(generation), live(generation), status, REVISION) is done
+    assert is_applied(source(generation), live(generation), status, REVISION) is done
