@@ -13,8 +13,8 @@ sandbox: $(STAMP)         ## the embedded cluster alone
 	$(BIN)/rollout sandbox $(ARGS)
 
 test: check               ## everything but conformance, campaigns and benchmarks
-	$(BIN)/python -m pytest -n 4 --dist loadgroup -m "not real" $(ARGS)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m real $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder -m "not real" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m real $(ARGS)
 
 check: $(STAMP)           ## format, lint, types, walls
 	$(BIN)/ruff format --check .

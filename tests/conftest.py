@@ -1,24 +1,37 @@
 """How the tests are shared among several workers."""
 
+from collections import defaultdict
+
 import pytest
 
-LONGEST = "campaign"
-APART = frozenset({LONGEST, "stories", "analysis", "plan"})
+WORKING, WAITING = "campaign", "stories"
+"""Folders whose tests take longest: the one for the processor's sake, the other mostly awaits a cluster."""
+APART = frozenset({WORKING, WAITING, "analysis", "plan"})
 """Folders in which each test stands alone, so that many workers can share one file."""
 USERS = "e2e"
 """Where users' requests are counted: those stories never share the machine with one another."""
+LONGEST = frozenset({USERS, "conformance"})
+"""Folders that are a long way for one worker."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a stage stays with one worker; what takes longest begins first."""
+    """What shares a stage stays with one worker; what takes longest begins first, some while others wait.
+
+    The workers take the groups in this order: `--no-loadscope-reorder`.
+    """
+    folders = defaultdict[str, list[pytest.Item]](list)
     for item in items:
         folder = item.path.parent.name
+        folders[folder].append(item)
         if folder == USERS:
             item.add_marker(pytest.mark.xdist_group(USERS))
         elif folder not in APART or _shares_a_stage(item):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=lambda item: item.path.parent.name != LONGEST)
+    rank = dict.fromkeys((item for folder in LONGEST for item in folders[folder]), -1.0)
+    for folder in (WORKING, WAITING):
+        rank |= {item: place / len(folders[folder]) for place, item in enumerate(folders[folder])}
+    items.sort(key=lambda item: rank.get(item, 1.0))
 
 
 def _shares_a_stage(item: pytest.Item) -> bool:
