@@ -104,6 +104,12 @@ class Webhook(Model):
     """The Secret whose `token` the sender signs with."""
 
 
+def _ten_minutes(timeout: timedelta) -> timedelta:
+    if timeout > timedelta(minutes=10):
+        raise ValueError("must be at most 10m: others wait for their turn meanwhile")
+    return timeout
+
+
 def _without_password(url: str) -> str:
     if re.match(r"^[a-z]+://[^/@]*:[^/@]*@", url):
         raise ValueError("must not hold a password: put it into the Secret that secretRef names")
@@ -121,6 +127,8 @@ class GitSourceSpec(Model):
     """The directory or file that is read. Default: all of the repository."""
     interval: Pause = timedelta(minutes=1)
     """How often to look."""
+    timeout: Annotated[Pause, AfterValidator(_ten_minutes)] = timedelta(minutes=1)
+    """How long one exchange with the server may take; what takes longer is ended, and tried again."""
     secret_ref: SecretRef | None = None
     """The Secret with token, or username and password, or bearerToken, or identity and known_hosts."""
     prune: bool = True

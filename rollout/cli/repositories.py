@@ -73,9 +73,10 @@ async def _mirror(
         raise Failure("which repository? Pass --repository PATH")
     reference = source.spec.secret_ref
     if reference is None:
-        return mirrors.of(source.spec.url, "cli")
+        return mirrors.of(source.spec.url, "cli").within(source.spec.timeout)
     data = await read_secret(cluster.kube, cluster.namespace, reference.name, "spec.secretRef.name")
-    return mirrors.of(source.spec.url, "cli", Credential.from_secret(data))
+    mirror = mirrors.of(source.spec.url, "cli", Credential.from_secret(data))
+    return mirror.within(source.spec.timeout)
 
 
 def _url(repository: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rollout.api.errors import Retry, Stalled
 from rollout.git import tree
@@ -43,6 +43,8 @@ class Clone:
         self.remote = remote
         self.repository = repository
         self.credential = Credential()
+        self.patience: timedelta | None = None
+        """How long a command that asks the remote may take; None: as any command."""
         self.counts = Counts()
         self.generation = 0
         """Grows whenever all that was known of the repository's contents is void."""
@@ -146,7 +148,7 @@ class Clone:
         self.repository.discard()
 
     def _ask(self, *words: str) -> bytes:
-        return self.repository.ask(self.remote, self.credential, *words)
+        return self.repository.ask(self.remote, self.credential, *words, patience=self.patience)
 
 
 def _refs(listing: bytes) -> tuple[dict[str, str], dict[str, str]]:

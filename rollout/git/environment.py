@@ -29,7 +29,7 @@ class GitPolicy:
     local_hosts: bool = False
     """Whether URLs may point at this machine or at link-local addresses."""
     timeout: timedelta = timedelta(seconds=60)
-    """Of one git command."""
+    """Of one git command; of one that asks the server where nobody says how long that may take."""
     fetch_bytes: int = 512 << 20
     """The largest file, that is the largest pack, that git may write."""
     output_bytes: int = 48 << 20
@@ -132,8 +132,6 @@ _CONFIG = """\
 	helper =
 [http]
 	followRedirects = initial
-	lowSpeedLimit = 1000
-	lowSpeedTime = 30
 [user]
 	name = rollout
 	email = rollout@progressive.delivery

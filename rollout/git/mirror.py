@@ -8,7 +8,8 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -90,19 +91,38 @@ class _Reading:
     blobs: tuple[Blob, ...]
 
 
+@dataclass(slots=True)
+class _Shared:
+    """What all who use one mirror have in common."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    closed: bool = False
+    generation: int = 0
+    tips: dict[str, Revision] = field(default_factory=dict)
+    followed: dict[Ref, Tip] = field(default_factory=dict)
+    readings: dict[str, _Reading] = field(default_factory=dict)
+
+
 class Mirror:
     """A remote repository as seen by one owner. Raises `Retry` or `Stalled`."""
 
-    def __init__(self, clone: Clone, pool: ThreadPoolExecutor, limits: TreeLimits) -> None:
+    def __init__(
+        self,
+        clone: Clone,
+        pool: ThreadPoolExecutor,
+        limits: TreeLimits,
+        patience: timedelta | None = None,
+        shared: "_Shared | None" = None,
+    ) -> None:
         self._clone = clone
         self._pool = pool
         self._limits = limits
-        self._turn = asyncio.Lock()
-        self._closed = False
-        self._generation = 0
-        self._tips: dict[str, Revision] = {}
-        self._followed: dict[Ref, Tip] = {}
-        self._readings: dict[str, _Reading] = {}
+        self._patience = patience
+        self._shared = shared or _Shared()
+
+    def within(self, patience: timedelta) -> "Mirror":
+        """The same mirror for somebody who gives each command that asks the server so long."""
+        return Mirror(self._clone, self._pool, self._limits, patience, self._shared)
 
     @property
     def counts(self) -> Counts:
@@ -185,20 +205,21 @@ class Mirror:
 
     def kill(self) -> None:
         """End the running git; this mirror answers no more."""
-        self._closed = True
+        self._shared.closed = True
         self._clone.repository.kill()
 
     async def discard(self) -> None:
         """End the running git and remove the mirror from the disk."""
         self.kill()
-        async with self._turn:
+        async with self._shared.turn:
             await asyncio.to_thread(self._clone.forget)
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        async with self._turn:
-            if self._closed:
+        async with self._shared.turn:
+            if self._shared.closed:
                 raise Retry("the mirror is closed")
             self._clone.repository.resume()
+            self._clone.patience = self._patience
             job = self._pool.submit(work)
             running = asyncio.wrap_future(job)
             try:
@@ -214,10 +235,10 @@ class Mirror:
 
     def _poll(self, ref: Ref) -> Revision:
         tip = self._tip(ref)
-        self._followed[ref] = tip
+        self._shared.followed[ref] = tip
         self.counts.polls += 1
         self._drop_what_is_void()
-        known = self._tips.get(tip.tracking)
+        known = self._shared.tips.get(tip.tracking)
         if known is not None and known.sha == tip.sha:
             return known
         self._fetch(tip, known=known is not None)
@@ -225,8 +246,8 @@ class Mirror:
 
     def _expected(self, ref: Ref) -> Revision:
         """As `_poll`, without asking first whether the branch has moved: somebody says that it has."""
-        tip = self._followed.get(ref)
-        if tip is None or not tip.ref.startswith("refs/heads/") or tip.tracking not in self._tips:
+        tip = self._shared.followed.get(ref)
+        if tip is None or not tip.ref.startswith("refs/heads/") or tip.tracking not in self._shared.tips:
             return self._poll(ref)
         self._drop_what_is_void()
         try:
@@ -239,7 +260,7 @@ class Mirror:
     def _arrived(self, tip: Tip) -> Revision:
         fetched = self._look_through(tip) or self._clone.newest(tip.label, tip.tracking)
         assert fetched is not None, "a ref has a newest commit: itself"
-        self._tips[tip.tracking] = fetched
+        self._shared.tips[tip.tracking] = fetched
         return fetched
 
     def _tip(self, ref: Ref) -> Tip:
@@ -272,14 +293,14 @@ class Mirror:
 
         None where that is unusual: it is read as if for the first time then, and refused with its reason.
         """
-        read = {path: each for path, each in self._readings.items() if each.branch == tip.label}
+        read = {path: each for path, each in self._shared.readings.items() if each.branch == tip.label}
         if not read:
             return None
         try:
             with self._clone.objects(self._limits.manifest_bytes) as objects:
                 sha, commit = objects.read(tip.sha, "commit")
                 for path, before in read.items():
-                    self._readings[path] = self._changed(objects, tip.label, sha, path, before)
+                    self._shared.readings[path] = self._changed(objects, tip.label, sha, path, before)
         except (Unusual, Hangup, ManifestsRefused):
             return None
         return told(tip.label, sha, commit)
@@ -318,7 +339,7 @@ class Mirror:
 
     def _read(self, revision: Revision, path: str) -> tuple[Blob, ...]:
         self._drop_what_is_void()
-        sha, before = revision.sha, self._readings.get(path)
+        sha, before = revision.sha, self._shared.readings.get(path)
         if before is not None and before.sha == sha:
             return before.blobs
         top = self._clone.resolve(f"{sha}:{path}")
@@ -330,7 +351,7 @@ class Mirror:
         same = before is not None and before.tree == top
         old = before.blobs if before is not None else ()
         blobs = old if same else self._blobs(sha, path, old)
-        self._readings[path] = _Reading(revision.branch, sha, top, blobs)
+        self._shared.readings[path] = _Reading(revision.branch, sha, top, blobs)
         return blobs
 
     def _blobs(self, sha: str, path: str, before: tuple[Blob, ...]) -> tuple[Blob, ...]:
@@ -346,7 +367,7 @@ class Mirror:
 
     def _drop_what_is_void(self) -> None:
         """Forget what was read from a repository that was thrown away since."""
-        if self._generation != self._clone.generation:
-            self._generation = self._clone.generation
-            self._tips.clear()
-            self._readings.clear()
+        if self._shared.generation != self._clone.generation:
+            self._shared.generation = self._clone.generation
+            self._shared.tips.clear()
+            self._shared.readings.clear()

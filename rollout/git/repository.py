@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 from typing import BinaryIO, cast
@@ -65,8 +66,10 @@ class Repository:
         with private_environment(self.directory, extra=extra) as environment:
             return self._execute(environment, words, stdin, max_output)
 
-    def ask(self, remote: Remote, credential: Credential, *words: str) -> bytes:
-        """Run a git command that talks to the remote; its output.
+    def ask(
+        self, remote: Remote, credential: Credential, *words: str, patience: timedelta | None = None
+    ) -> bytes:
+        """Run a git command that talks to the remote, within `patience` or the policy's timeout; its output.
 
         Raises `Retry` or `Stalled`, and `CommandFailed` for a push of which a ref was refused.
         """
@@ -74,7 +77,7 @@ class Repository:
         self._prepare()
         with private_environment(self.directory, remote, credential) as environment:
             try:
-                return self._execute(environment, words)
+                return self._execute(environment, words, patience=patience)
             except CommandFailed as failure:
                 self._sweep()
                 if failure.output:  # a push says on its output which ref was refused
@@ -139,13 +142,15 @@ class Repository:
         words: tuple[str, ...],
         stdin: bytes = b"",
         max_output: int | None = None,
+        patience: timedelta | None = None,
     ) -> bytes:
+        seconds = (patience or self.policy.timeout).total_seconds()
         with tempfile.TemporaryFile(dir=self.directory) as source:
             source.write(stdin)
             source.seek(0)
             child = self._start(command_line(environment, self.policy, words), cast("BinaryIO", source))
         try:
-            output, complaint = self._drain(child, max_output or self.policy.output_bytes)
+            output, complaint = self._drain(child, max_output or self.policy.output_bytes, seconds)
         finally:
             with self._guard:
                 self._child = None
@@ -175,12 +180,12 @@ class Repository:
             self._child = child
             return child
 
-    def _drain(self, child: "Popen[bytes]", max_output: int) -> tuple[bytes, bytes]:
+    def _drain(self, child: "Popen[bytes]", max_output: int, seconds: float) -> tuple[bytes, bytes]:
         """Read both streams until they end; kills the group when time is up or there is too much."""
         assert child.stdout is not None
         assert child.stderr is not None
         output, complaint = bytearray(), bytearray()
-        until = time.monotonic() + self.policy.timeout.total_seconds()
+        until = time.monotonic() + seconds
         with selectors.DefaultSelector() as streams:
             streams.register(child.stdout, selectors.EVENT_READ, output)
             streams.register(child.stderr, selectors.EVENT_READ, complaint)
@@ -188,7 +193,7 @@ class Repository:
                 left = until - time.monotonic()
                 if left <= 0:
                     self._end(child)
-                    raise Retry(f"git did not answer within {self.policy.timeout.total_seconds():g} s")
+                    raise Retry(f"git did not answer within {seconds:g} s")
                 for key, _ in streams.select(left):
                     chunk = os.read(key.fd, 1 << 16)
                     if not chunk:

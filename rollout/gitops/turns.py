@@ -170,8 +170,9 @@ class GitOps:
 
     async def _mirror(self, source: GitSource) -> Mirror:
         reference, namespace = source.spec.secret_ref, source.metadata.namespace
+        patience = source.spec.timeout
         if reference is None:
-            return self._mirrors.of(source.spec.url, f"{namespace}/")
+            return self._mirrors.of(source.spec.url, f"{namespace}/").within(patience)
         data = await read_secret(self._kube, namespace, reference.name, "spec.secretRef.name")
         owner = f"{namespace}/{reference.name}"
-        return self._mirrors.of(source.spec.url, owner, Credential.from_secret(data))
+        return self._mirrors.of(source.spec.url, owner, Credential.from_secret(data)).within(patience)

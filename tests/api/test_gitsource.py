@@ -69,6 +69,13 @@ def test_nothing_is_written_back_where_nothing_is_asked_for() -> None:
             "spec.interval", "100ms", "spec.interval", "must be at least 1s", id="a poll ten times a second"
         ),
         pytest.param(
+            "spec.timeout",
+            "11m",
+            "spec.timeout",
+            "must be at most 10m: others wait for their turn meanwhile",
+            id="a timeout that is none",
+        ),
+        pytest.param(
             "spec.writeBack",
             {"modes": ["commitStatus"]},
             "spec.writeBack.provider",

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,19 @@ async def test_git_28_a_silent_server_is_given_up_at_the_timeout_and_no_process_
     assert time.monotonic() - began < 15  # against hanging for ever, not a matter of speed
     await until_gone(mirror)
     assert list(directory_of(mirror).glob("private-*")) == []
+
+
+async def test_git_28_who_shares_a_mirror_has_a_timeout_of_his_own_and_no_process_stays(
+    mirrors: Mirrors, silent_server: Listener
+) -> None:
+    shared = mirrors.of(f"http://127.0.0.1:{silent_server.port}/web.git", "shop/git")
+    hasty, patient = shared.within(timedelta(seconds=1)), shared.within(timedelta(seconds=3))
+    with pytest.raises(Retry, match="did not answer within 1 s"):
+        await hasty.poll()
+    await until_gone(shared)
+    with pytest.raises(Retry, match="did not answer within 3 s"):
+        await patient.poll()
+    await until_gone(shared)
 
 
 async def test_git_28_others_keep_polling_while_one_server_hangs(
