@@ -57,6 +57,10 @@ class Settings:
     """URL schemes that a GitSource may use."""
     webhooks: str = ""
     """Where webhooks of Git servers are received, such as 0.0.0.0:8081; empty: nowhere."""
+    admission: str = ""
+    """Where the API server asks about manifests that are applied, such as 0.0.0.0:8443; empty: nowhere."""
+    admission_certificate: str = "/etc/rollout/admission"
+    """The folder of the certificate that it is answered by: tls.crt and tls.key."""
     git_polls_at_once: int = 8
     """Repositories fetched at the same time."""
     default_service_account: str = ""
@@ -114,9 +118,8 @@ def read(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings
     _check("log_format", settings.log_format, ("auto", "json", "plain"))
     _check("log_level", settings.log_level, ("debug", "info", "warning", "error"))
     _check_lease(settings)
-    if settings.webhooks and not re.fullmatch(r"[^ ]*:\d{1,5}", settings.webhooks):
-        message = f"{PREFIX}WEBHOOKS={settings.webhooks!r}: write a host and a port, such as 0.0.0.0:8081"
-        raise Stalled("InvalidSettings", message)
+    _check_place("webhooks", settings.webhooks, "0.0.0.0:8081")
+    _check_place("admission", settings.admission, "0.0.0.0:8443")
     return settings
 
 
@@ -150,6 +153,12 @@ def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         variable = PREFIX + name.upper()
         raise Stalled("InvalidSettings", f"{variable}={value!r}: write one of {', '.join(allowed)}")
+
+
+def _check_place(name: str, place: str, example: str) -> None:
+    if place and not re.fullmatch(r"[^ ]*:\d{1,5}", place):
+        message = f"{PREFIX}{name.upper()}={place!r}: write a host and a port, such as {example}"
+        raise Stalled("InvalidSettings", message)
 
 
 def _check_lease(settings: Settings) -> None:

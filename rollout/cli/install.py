@@ -13,6 +13,7 @@ from rollout.cli.failure import ExitCode, Failure
 from rollout.manifests import rendered as rendered_base
 from rollout.manifests import secrets_in as rendered_secrets
 from rollout.manifests import tenant as rendered_tenant
+from rollout.manifests import with_admission
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -53,6 +54,20 @@ Account = Annotated[
 ]
 
 
+Admission = Annotated[
+    bool, typer.Option("--admission", help="With the webhook that says what is wrong as it is applied.")
+]
+
+CaBundle = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-bundle",
+        help="With --admission: who signed its certificate, as PEM; default: cert-manager tells.",
+        show_default=False,
+    ),
+]
+
+
 def crds(write: WriteTo = None) -> None:
     """Print the CustomResourceDefinitions; pipe them to `kubectl apply --server-side -f -`."""
     files = rendered()
@@ -73,6 +88,8 @@ def manifests(
     secrets_in: SecretsIn = None,
     tenant: Tenant = None,
     service_account: Account = "deployer",
+    admission: Admission = False,
+    ca_bundle: CaBundle = None,
 ) -> None:
     """Print the operator's own manifests (namespace, roles, Deployment); the CRDs are `rollout crds`."""
     for option, names in (("--secrets-in", secrets_in), ("--tenant", [tenant] if tenant else None)):
@@ -83,7 +100,22 @@ def manifests(
     if tenant:
         sys.stdout.write(rendered_tenant(tenant, service_account))
         return
+    if ca_bundle is not None and not admission:
+        raise Failure("--ca-bundle goes with --admission", ExitCode.USAGE)
+    if admission and not secrets_in:
+        sys.stdout.write(with_admission(image, _authority(ca_bundle) if ca_bundle else None))
+        return
     sys.stdout.write(rendered_secrets(secrets_in) if secrets_in else rendered_base(image))
+
+
+def _authority(file: Path) -> bytes:
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise Failure(f"can't read {file}: {error.strerror}", ExitCode.USAGE) from error
+    if b"-----BEGIN CERTIFICATE-----" not in text:
+        raise Failure(f"--ca-bundle {file}: that holds no certificate (PEM)", ExitCode.USAGE)
+    return text
 
 
 def version() -> None:

@@ -86,18 +86,29 @@ class Foresight:
     ) -> tuple[str, ...] | None:
         self._busy = True
         try:
-            policy = policy_of(run)
             async with asyncio.timeout(PATIENCE.total_seconds()):
-                seen = await lately(self._source_of, run, policy, now)
-        except (InvalidPolicy, SourceDownError, TimeoutError, ValueError) as unknown:
-            log.debug("what the steps can tell is not known: %s", unknown)
+                return await shortfalls_of(self._source_of, spec, run, now)
+        except TimeoutError:
             return None
         finally:
             self._busy = False
-        if not seen.requests:
-            return None
-        found = shortfalls(policy, holds_of(spec, run), seen.requests, seen.rates)
-        shares = frozenset(metric.name for metric in policy.metrics if not isinstance(metric.kind, Rate))
-        return tuple(
-            line for each in found for line in outlook.shortfall(each, kind_of(spec, each.hold), shares)
-        )
+
+
+async def shortfalls_of(
+    source_of: Callable[[str], Source], spec: RolloutSpec, run: AnalysisRunSpec, now: datetime
+) -> tuple[str, ...] | None:
+    """A sentence for each step that can't reach its margin at the traffic of the hour before `now`.
+
+    None where that can't be told.
+    """
+    try:
+        policy = policy_of(run)
+        seen = await lately(source_of, run, policy, now)
+    except (InvalidPolicy, SourceDownError, ValueError) as unknown:
+        log.debug("what the steps can tell is not known: %s", unknown)
+        return None
+    if not seen.requests:
+        return None
+    found = shortfalls(policy, holds_of(spec, run), seen.requests, seen.rates)
+    shares = frozenset(metric.name for metric in policy.metrics if not isinstance(metric.kind, Rate))
+    return tuple(line for each in found for line in outlook.shortfall(each, kind_of(spec, each.hold), shares))

@@ -26,9 +26,10 @@ def objects(*paths: Path) -> list[dict[str, Any]]:
 
 
 def everything() -> list[dict[str, Any]]:
-    folders = (BASE, ROOT / "deploy/tenant", ROOT / "deploy/account")
+    folders = (BASE, ROOT / "deploy/tenant", ROOT / "deploy/account", ROOT / "deploy/overlays/admission")
     files = (path for folder in folders for path in folder.glob("*.yaml"))
-    return objects(*(path for path in files if path.name != manifests.KUSTOMIZATION))
+    left_out = {manifests.KUSTOMIZATION, "deployment.patch.yaml"}
+    return objects(*(path for path in files if path.name not in left_out))
 
 
 def rules(*kinds_of_role: str) -> Iterator[dict[str, Any]]:

@@ -47,6 +47,21 @@ def test_a_tenants_kustomization_is_what_the_command_line_prints_for_its_namespa
     assert list(kustomized("deploy/tenant").values()) == list(told.values())
 
 
+def test_the_overlay_with_the_webhook_is_what_the_command_line_prints() -> None:
+    told = by_place(manifests.with_admission()) | by_place("---\n".join(crd.rendered().values()))
+    assert kustomized("deploy/overlays/admission") == told
+
+
+def test_who_signed_the_webhooks_certificate_can_be_said_by_hand() -> None:
+    told = by_place(manifests.with_admission("registry.example.com/rollout:1", authority=b"PEM"))
+    (webhook,) = [body for body in told.values() if body["kind"] == "ValidatingWebhookConfiguration"]
+    assert webhook["webhooks"][0]["clientConfig"]["caBundle"] == "UEVN"
+    assert "annotations" not in webhook["metadata"]
+    (deployment,) = [body for body in told.values() if body["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "registry.example.com/rollout:1"
+
+
 def test_settings_of_an_overlay_reach_the_operator_and_roll_it() -> None:
     built = kustomized("deploy/overlays/settings")
     (settings,) = [body for body in built.values() if body["kind"] == "ConfigMap"]
@@ -67,6 +82,11 @@ def test_a_cluster_takes_all_of_it_with_strict_validation(cluster: Any) -> None:
     assert applied.stderr == ""
     again = cluster.kubectl("diff", "--server-side", "--force-conflicts", "-k", str(ROOT / folder))
     assert (again.returncode, again.stdout) == (0, "")
+    webhook = cluster.kubectl(
+        *("apply", "--server-side", "--validate=strict", "--force-conflicts", "--dry-run=server"),
+        *("-k", str(ROOT / "deploy/overlays/admission")),
+    )
+    assert (webhook.returncode, webhook.stderr) == (0, "")
     tenant = cluster.kubectl(
         "apply", "--server-side", "--validate=strict", "-n", "default", "-k", str(ROOT / "deploy/tenant")
     )

@@ -1,7 +1,9 @@
 """One request to a resource: what it asks for, and what is answered."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,6 +18,7 @@ from rollout.sandbox.apiserver import (
     subresources,
     watches,
     watching,
+    webhooks,
 )
 from rollout.sandbox.apiserver.bodies import unrecognized
 from rollout.sandbox.apiserver.core import Api
@@ -172,6 +175,12 @@ class Verb:
         subresources.built(self.target)
         body, raw = await self._body()
         write = self._write(raw, "CreateOptions")
+        if not self.target.subresource:
+            await self._admit(
+                body,
+                write,
+                lambda body, write: self.api.create(self.served, self.named.namespace, body, write),
+            )
         with self.api.lock, warned(write):
             if self.target.subresource:
                 obj = subresources.create(self.api, self.target, body, write)
@@ -189,6 +198,9 @@ class Verb:
         self.api.authorize(self.caller, "update", self.target)
         body, raw = await self._body()
         write = self._write(raw, "UpdateOptions")
+        await self._admit(
+            body, write, lambda body, write: subresources.update(self.api, self.target, body, write)
+        )
         with self.api.lock, warned(write):
             obj = subresources.update(self.api, self.target, body, write)
         return self.forms.one(obj, wanted, 200, write.warnings)
@@ -208,9 +220,28 @@ class Verb:
         check_patch_options(self.query, media)
         write = self._write(None, "PatchOptions")
         body = parse_patch(raw, media)
+        await self._admit(
+            body, write, lambda body, write: subresources.patch(self.api, self.target, body, media, write)[0]
+        )
         with self.api.lock, warned(write):
             obj, created = subresources.patch(self.api, self.target, body, media, write)
         return self.forms.one(obj, wanted, 201 if created else 200, write.warnings)
+
+    async def _admit(self, body: Any, write: Write, attempt: Callable[[Any, Write], Object]) -> None:
+        """Ask the webhooks that want to be asked; a write that fails without them is not theirs."""
+        hooks = webhooks.interested(self.api.store, self.target)
+        if not hooks:
+            return
+        tried = replace(write, dry_run=True, warnings=[])
+        with self.api.lock:
+            try:
+                obj = deepcopy(attempt(deepcopy(body), tried))
+            except ApiError:
+                return
+            stored = self.api.store.get(self.served.storage, self.target.key) if self.target.name else None
+            old = deepcopy(self.served.outward(stored.obj)) if stored is not None else None
+        with warned(write):
+            await webhooks.consult(self.api.store, hooks, webhooks.Change(self.target, write, obj, old))
 
     async def _delete(self) -> web.Response:
         wanted = self._wanted()

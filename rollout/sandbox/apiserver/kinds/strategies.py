@@ -12,6 +12,7 @@ from rollout.sandbox.apiserver.kinds import (
     pods,
     services,
     slices,
+    webhooks,
     workloads,
 )
 from rollout.sandbox.apiserver.resource import Object
@@ -109,6 +110,9 @@ STRATEGIES: dict[tuple[str, str], Strategy] = {
         ("rbac.authorization.k8s.io", kind): Strategy(name_problems=names.path_segment)
         for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
     },
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): Strategy(
+        default=webhooks.default, validate=webhooks.validate, generation=True
+    ),
     ("policy", "PodDisruptionBudget"): Strategy(
         prepare=budgets.prepare, validate=budgets.validate, generation=True, skeleton=SPEC
     ),

@@ -159,6 +159,13 @@ KINDS: tuple[KindName, ...] = (
     _kind(
         "autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", all_=True, status=True
     ),
+    _kind(
+        "admissionregistration.k8s.io/v1",
+        "ValidatingWebhookConfiguration",
+        "validatingwebhookconfigurations",
+        cluster=True,
+        category="api-extensions",
+    ),
     _kind("batch/v1", "CronJob", "cronjobs", "cj", all_=True, status=True),
     _kind("batch/v1", "Job", "jobs", all_=True, status=True),
     _kind("networking.k8s.io/v1", "Ingress", "ingresses", "ing", status=True),
