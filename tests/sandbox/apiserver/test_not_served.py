@@ -114,7 +114,7 @@ def test_what_is_not_built_is_501(ask, method, path, body, kind):
     "path",
     [
         pytest.param("/apis/metrics.k8s.io/v1beta1/pods", id="metrics of pods"),
-        pytest.param("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", id="webhooks"),
+        pytest.param("/apis/admissionregistration.k8s.io/v1beta1/validatingadmissionpolicies", id="policies"),
         pytest.param("/apis/storage.k8s.io/v1/storageclasses", id="storage"),
         pytest.param("/apis/certificates.k8s.io/v1/certificatesigningrequests", id="certificates"),
         pytest.param("/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas", id="flow control"),
