@@ -1,5 +1,6 @@
 """How the tests are shared among several workers."""
 
+import signal
 from collections import defaultdict
 
 import pytest
@@ -12,6 +13,12 @@ USERS = "e2e"
 """Where users' requests are counted: those stories never share the machine with one another."""
 LONGEST = frozenset({USERS, "conformance"})
 """Folders that are a long way for one worker."""
+
+
+def pytest_configure() -> None:
+    """What a shell starts with `&` is deaf to Ctrl-C, and so would be the programs that we start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
