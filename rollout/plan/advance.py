@@ -73,6 +73,16 @@ def _new_revision(facts: Facts, status: RolloutStatus, signal: Signal) -> Change
     return {**_begin(facts, status, wanted), "history": kept}
 
 
+def _older(facts: Facts, status: RolloutStatus, signal: Signal) -> Changes:
+    """Straight to all traffic, an exception of invariant I6 that history names."""
+    return {
+        **_new_revision(facts, status, signal),
+        "current_step_index": len(facts.steps) or None,
+        "promote_full": True,
+        "exception": "the rollback window",
+    }
+
+
 def _again(facts: Facts, status: RolloutStatus, signal: Signal) -> Changes:
     wanted = facts.observed.wanted
     assert wanted is not None
@@ -86,6 +96,7 @@ def _steps_changed(facts: Facts, status: RolloutStatus, signal: Signal) -> Chang
     return {
         **_begin(facts, status, wanted),
         "promote_full": status.promote_full,
+        "exception": status.exception if status.promote_full else "",
         "top_weight": status.top_weight,
     }
 
@@ -150,6 +161,7 @@ def _refuse(facts: Facts, status: RolloutStatus, signal: Signal) -> Changes:
         "verdict": verdict,
         "verdict_reason": reason,
         "refused": history.refusing(facts, status, verdict, reason),
+        "promoted": history.discrediting(status),
         "history": history.entered(
             facts, status, verdict, reason, decided_at=_decided_at(facts, status, signal)
         ),
@@ -269,6 +281,7 @@ def _promoted(facts: Facts, status: RolloutStatus, exception: str) -> Changes:
         "verdict": verdict,
         "verdict_reason": reason,
         "history": history.entered(facts, served, verdict, reason),
+        "promoted": history.promoting(status),
     }
 
 
@@ -290,6 +303,7 @@ def _nothing(facts: Facts, status: RolloutStatus, signal: Signal) -> Changes:
 
 _EFFECTS: Mapping[Signal, Callable[[Facts, RolloutStatus, Signal], Changes]] = {
     Signal.NEW_REVISION: _new_revision,
+    Signal.OLDER_REAPPLIED: _older,
     Signal.STABLE_REAPPLIED: _stable_again,
     Signal.REFUSED_REVISION: _refused_again,
     Signal.STEPS_CHANGED: _steps_changed,

@@ -10,6 +10,7 @@ from rollout.plan.transitions import Signal
 
 _REASONS: Mapping[Signal, str] = {
     Signal.NEW_REVISION: "RevisionStarted",
+    Signal.OLDER_REAPPLIED: "RollbackWithinWindow",
     Signal.STABLE_REAPPLIED: "StableReapplied",
     Signal.REFUSED_REVISION: "RevisionRefused",
     Signal.STEPS_CHANGED: "StepsChanged",

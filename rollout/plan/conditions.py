@@ -181,6 +181,8 @@ def _under_way(facts: Facts, status: RolloutStatus) -> str:
             return f"step {_step(facts, status)} at {weight} %: {_judging(facts)}"
         case Stage.PROMOTING:
             return f"promoting: {ready}"
+        case Stage.RESETTING if status.promote_full:
+            return f"without steps ({status.exception}): waiting for its first pod, at weight 0"
         case Stage.STABLE | Stage.INITIAL:
             return ready
     return _SENTENCES[status.stage]

@@ -1,11 +1,14 @@
-"""What is remembered of revisions: what became of each, and which attempts are refused (invariant I7)."""
+"""What is remembered of revisions: what became of each, which attempts are refused (invariant I7), and which
+versions were promoted (the rollback window)."""
 
 from datetime import datetime
 
 from rollout.api.status import (
     HISTORY_LIMIT,
+    PROMOTED_LIMIT,
     REFUSED_LIMIT,
     HistoryEntry,
+    PromotedRevision,
     RefusedAttempt,
     RolloutStatus,
     SourceStatus,
@@ -84,3 +87,36 @@ def refusing(
 def forgiving(status: RolloutStatus, attempt: str) -> tuple[RefusedAttempt, ...]:
     """Refusals without `attempt`: somebody asked for it again."""
     return tuple(each for each in status.refused if each.attempt != key(attempt))
+
+
+def promoting(status: RolloutStatus) -> tuple[PromotedRevision, ...]:
+    """Promotions with that of the revision under way, after that of the stable version.
+
+    What was promoted after it before is forgotten: a version that people went back from is no older one.
+    """
+    known = [each.hash for each in status.promoted]
+    replaced = [] if not status.stable_rs or status.stable_rs in known else [status.stable_rs]
+    promoted = [*status.promoted, *map(_promotion, replaced)]
+    hashes = [each.hash for each in promoted]
+    if status.current_pod_hash in hashes:
+        promoted = promoted[: hashes.index(status.current_pod_hash)]
+    return (*promoted, _promotion(status.current_pod_hash))[-PROMOTED_LIMIT - 1 :]
+
+
+def _promotion(revision: str) -> PromotedRevision:
+    return PromotedRevision(hash=revision)
+
+
+def discrediting(status: RolloutStatus) -> tuple[PromotedRevision, ...]:
+    """Promotions, where the revision under way is refused by now."""
+    return tuple(
+        each.model_copy(update={"refused": True}) if each.hash == status.current_pod_hash else each
+        for each in status.promoted
+    )
+
+
+def within_window(facts: Facts, status: RolloutStatus, revision: str) -> bool:
+    """Whether `revision` was among the last stable versions before the present one, and not refused since."""
+    window = facts.spec.rollback_window.revisions if facts.spec else 0
+    older = [each for each in status.promoted if each.hash != status.stable_rs]
+    return window > 0 and PromotedRevision(hash=revision) in older[-window:]

@@ -129,11 +129,14 @@ def _overtaken(status: RolloutStatus, intent: Intent) -> bool:
     """Whether the last intent was an abort that this one is no newer than.
 
     An abort does not wait until the intent before it is cleared; that one may have acted, and must not again.
+    Times are whole seconds: within one, what is there before the abort is acknowledged came with it, and what
+    is seen only then came after it.
     """
     last = status.intent
     if last is None or last.action != IntentKey.ABORT or intent.key is IntentKey.ABORT:
         return False
-    return intent.set_at <= last.set_at
+    acknowledged = last.state is TakenState.CLEARED
+    return intent.set_at < last.set_at if acknowledged else intent.set_at <= last.set_at
 
 
 def _began(status: RolloutStatus, key: IntentKey) -> datetime | None:

@@ -54,7 +54,7 @@ def _asked_outside(facts: Facts, status: RolloutStatus) -> Signal | None:
 def _revision(facts: Facts, status: RolloutStatus) -> Signal | None:
     """What the spec asks for now.
 
-    A template equal to stable's wins over everything; a refused attempt is next.
+    A template equal to stable's wins over everything; a refused attempt is next (rule 5).
     """
     wanted = facts.observed.wanted
     if wanted is None:
@@ -67,7 +67,8 @@ def _revision(facts: Facts, status: RolloutStatus) -> Signal | None:
     if facts.invalid:
         return None
     if wanted.hash != status.current_pod_hash or status.stage not in UNDER_WAY | {Stage.INITIAL}:
-        return Signal.NEW_REVISION
+        older = history.within_window(facts, status, wanted.hash)
+        return Signal.OLDER_REAPPLIED if older else Signal.NEW_REVISION
     return Signal.STEPS_CHANGED if status.stage in UNDER_WAY and facts.steps_edited(status) else None
 
 

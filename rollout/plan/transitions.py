@@ -12,6 +12,10 @@ needs that it was read back, never that it was written.
 Rule 4: every way that takes traffic from a canary stays open in every stage that may give it some: Resetting,
 Stepping, Promoting, Switching. From Returning there is no way back but a new revision: both Services reach
 the same pods by then.
+
+Rule 5: what is wanted is asked in this order, and the first that holds is the answer: the stable version, a
+refused attempt, a version within the rollback window, a new revision. So a refusal outweighs an earlier
+promotion, and of a window nothing is left but the way of a full promotion: pods, endpoints, routes, no steps.
 """
 
 from collections.abc import Mapping
@@ -24,6 +28,7 @@ class Signal(StrEnum):
     """What happened; the value is the sentence that people read."""
 
     NEW_REVISION = "a new revision is wanted"
+    OLDER_REAPPLIED = "a version within the rollback window is wanted again"
     STABLE_REAPPLIED = "the stable version is wanted again"
     REFUSED_REVISION = "this attempt was refused before"
     STEPS_CHANGED = "the steps were edited: starting at the first step"
@@ -58,6 +63,7 @@ class Signal(StrEnum):
 
 _STOPS: Mapping[Signal, Stage] = {
     Signal.NEW_REVISION: Stage.RESETTING,
+    Signal.OLDER_REAPPLIED: Stage.RESETTING,
     Signal.STABLE_REAPPLIED: Stage.ROLLING_BACK,
     Signal.REFUSED_REVISION: Stage.ROLLING_BACK,
     Signal.ABORTED: Stage.ROLLING_BACK,
@@ -79,6 +85,7 @@ TRANSITIONS: Mapping[Stage, Mapping[Signal, Stage]] = {
     },
     Stage.STABLE: {
         Signal.NEW_REVISION: Stage.RESETTING,
+        Signal.OLDER_REAPPLIED: Stage.RESETTING,
         Signal.REFUSED_REVISION: Stage.REFUSED,
     },
     Stage.RESETTING: {
@@ -116,10 +123,12 @@ TRANSITIONS: Mapping[Stage, Mapping[Signal, Stage]] = {
     },
     Stage.RETURNING: {
         Signal.NEW_REVISION: Stage.RESETTING,
+        Signal.OLDER_REAPPLIED: Stage.RESETTING,
         Signal.TRAFFIC_RETURNED: Stage.STABLE,
     },
     Stage.ROLLING_BACK: {
         Signal.NEW_REVISION: Stage.RESETTING,
+        Signal.OLDER_REAPPLIED: Stage.RESETTING,
         Signal.RETRY: Stage.RESETTING,
         Signal.PROMOTED_IN_FULL: Stage.RESETTING,
         Signal.BACK_ON_STABLE: Stage.REFUSED,
@@ -127,6 +136,7 @@ TRANSITIONS: Mapping[Stage, Mapping[Signal, Stage]] = {
     },
     Stage.REFUSED: {
         Signal.NEW_REVISION: Stage.RESETTING,
+        Signal.OLDER_REAPPLIED: Stage.RESETTING,
         Signal.RETRY: Stage.RESETTING,
         Signal.PROMOTED_IN_FULL: Stage.RESETTING,
         Signal.STABLE_REAPPLIED: Stage.STABLE,

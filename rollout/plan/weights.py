@@ -85,12 +85,19 @@ def ensure(facts: Facts, before: RolloutStatus, after: RolloutStatus) -> EnsureW
 
 
 def _canary_carries(facts: Facts, status: RolloutStatus, percent: int) -> bool:
-    """Whether the canary Service reaches its own pods alone, as many as `percent` needs, and has settled."""
+    """Whether the canary Service reaches its own pods alone, as many as `percent` needs, and has settled.
+
+    Beside a stable Service that is not there nothing is raised: what the rest would get is not known.
+    """
     service, stable = facts.observed.canary_service, facts.observed.stable_service
-    if service is None or not service.settled or not ask.reaches_only(service, status.current_pod_hash):
+    if (
+        service is None
+        or stable is None
+        or not service.settled
+        or not ask.reaches_only(service, status.current_pod_hash)
+    ):
         return False
-    rescued = stable is not None and stable.ready_total == 0
-    return rescued or service.ready_of(status.current_pod_hash) >= _needed(facts, percent)
+    return stable.ready_total == 0 or service.ready_of(status.current_pod_hash) >= _needed(facts, percent)
 
 
 def _needed(facts: Facts, percent: int) -> int:

@@ -57,6 +57,7 @@ def test_one_and_one_point_nought_are_the_same_number_to_the_api_server() -> Non
         pytest.param("spec.replicas", 7, id="replicas"),
         pytest.param("spec.paused", True, id="paused"),
         pytest.param("spec.revisionHistoryLimit", 3, id="the history limit"),
+        pytest.param("spec.rollbackWindow", {"revisions": 3}, id="the rollback window"),
         pytest.param("spec.progressDeadlineSeconds", 600, id="a default that is written out"),
         pytest.param(
             "spec.strategy.canary.steps[2].pause.duration", "0.5m", id="the same time in another unit"

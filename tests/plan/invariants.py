@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 DRAIN = timedelta(seconds=5)
 PATIENCE = timedelta(seconds=60)
 _CARRYING = {Stage.STEPPING, Stage.PROMOTING, Stage.SWITCHING}
+_WINDOW = "the rollback window"
 _GATED = {"promote", "promote-full", "promoteIfCompatible"}
 
 
@@ -179,12 +180,16 @@ def _recorded(world: World, after: RolloutStatus, seen: Observed) -> None:
     if after.canary.weights is not None:
         assert after.canary.weights.canary.weight == world.weight, "I9: calls observed what was not read"
     _intent_once(world, before, after)
+    _within_window(world, before, after)
     _proved(world, before, after)
     if after.phase is Phase.HEALTHY:
         stands = (world.weight, world.stable.hash)
         assert stands == (0, after.stable_rs), f"I9: Healthy while the world is {stands}"
     if after.stage is Stage.ROLLING_BACK and after.verdict in {Verdict.ABORTED, Verdict.ROLLED_BACK}:
         world.condemned.add(after.attempt.partition(".")[0])
+        world.discredited.add(after.current_pod_hash)
+    if after.stable_rs != before.stable_rs:
+        world.remember_stable(after.stable_rs)
 
 
 def _intent_once(world: World, before: RolloutStatus, after: RolloutStatus) -> None:
@@ -196,6 +201,21 @@ def _intent_once(world: World, before: RolloutStatus, after: RolloutStatus) -> N
     world.acted.append(identity)
     if taken.action in {"retry", "promote-full"} and world.wanted is not None:
         world.condemned.discard(world.wanted.attempt)
+
+
+def _within_window(world: World, before: RolloutStatus, after: RolloutStatus) -> None:
+    """I6: without steps goes what a person promoted in full, or was stable before and not refused since."""
+    began = after.exception == _WINDOW and (before.exception, before.attempt) != (_WINDOW, after.attempt)
+    edited = before.attempt.partition("-")[0] == after.attempt.partition("-")[0] and before.promote_full
+    if began and not edited:
+        assert world.spec is not None
+        older = world.lineage[: world.lineage.index(before.stable_rs)]
+        window = older[max(len(older) - world.spec.rollback_window.revisions, 0) :]
+        assert after.current_pod_hash in window, f"I6: {after.current_pod_hash} is not in {window}"
+        assert after.current_pod_hash not in world.discredited, "I6: refused after it was promoted"
+    if before.stage is Stage.RESETTING and after.stage is Stage.PROMOTING and world.spec is not None:
+        named = {"promote-full", _WINDOW} & {after.exception}
+        assert named or not world.spec.strategy.canary.steps, "I6: all steps are skipped, nobody says why"
 
 
 def _proved(world: World, before: RolloutStatus, after: RolloutStatus) -> None:

@@ -16,6 +16,7 @@ from world import World, says, spec, steady
 
 from rollout.api.errors import Problem
 from rollout.api.intents import IntentKey
+from rollout.api.rollout import RolloutSpec
 from rollout.api.status import Phase, Stage
 from rollout.plan.actions import (
     EnsureReplicas,
@@ -42,8 +43,23 @@ POLICIES = [
         progressDeadlineAbort=True,
     ),
     spec(progressDeadlineSeconds=30),
+    spec({"setWeight": 40}, {"judge": JUDGE}, analysis=True, rollbackWindow={"revisions": 1}),
+    spec({"setWeight": 40}, {"pause": {"duration": "10s"}}, rollbackWindow={"revisions": 3}),
 ]
-STEADY = [steady(policy) for policy in POLICIES]
+
+
+def _served(policy: RolloutSpec) -> World:
+    """A world at rest; where there is a rollback window, one with a version in it."""
+    world = steady(policy)
+    if policy.rollback_window.revisions:
+        world.judge = says(Outcome.NOT_WORSE)
+        world.push("v3")
+        world.run(lambda world: world.phase is Phase.HEALTHY)
+        world.quiet()
+    return world
+
+
+STEADY = [_served(policy) for policy in POLICIES]
 WRITES = (EnsureWeights, EnsureSelector, EnsureReplicas, EnsureReplicaSet, EnsureRun, RecordStatus)
 REVISIONS = st.sampled_from(["v1", "v2", "v3", "v4"])
 
@@ -93,6 +109,17 @@ def _push(revision: str, attempt: str) -> Event:
     return lambda world: world.push(revision, attempt=f"{revision}{attempt}-attempt")
 
 
+def _reverted(attempt: str, stage: Stage) -> Event:
+    """Git goes back to the version before the stable one, as far as a stage."""
+
+    def happen(world: World) -> None:
+        if before := world.lineage[:-1]:
+            _push(before[-1], attempt)(world)
+            _until(stage)(world)
+
+    return happen
+
+
 def _edited(policy: int) -> Event:
     def happen(world: World) -> None:
         assert world.wanted is not None
@@ -134,6 +161,7 @@ events = st.one_of(
     untils,
     untils,
     st.builds(_push, REVISIONS, st.sampled_from(["", "", "-again"])),
+    st.builds(_reverted, st.sampled_from(["", "-back"]), st.sampled_from(sorted(UNDER_WAY))),
     st.builds(_edited, st.integers(0, len(POLICIES) - 1)),
     st.sampled_from(list(IntentKey)).map(lambda key: lambda world: world.annotate(key.value)),
     st.sampled_from(["abort", "promote", "resume"]).map(lambda key: lambda world: world.annotate(key)),
@@ -191,6 +219,14 @@ def end(world: World) -> None:
     raise AssertionError(f"never ends: {world}")
 
 
+def begun(policy: int) -> World:
+    """A new version on its way; where there is a rollback window, the one before."""
+    world = copy.deepcopy(STEADY[policy])
+    world.judge = says(Outcome.NOT_WORSE)
+    world.push("v1" if len(world.lineage) > 1 else "v2")
+    return world
+
+
 def stories(examples: int) -> settings:
     return settings(
         max_examples=examples,
@@ -205,9 +241,7 @@ def stories(examples: int) -> settings:
 @stories(250)
 @given(policy=st.integers(0, len(POLICIES) - 1), story=st.lists(events, min_size=20, max_size=50))
 def test_no_write_breaks_an_invariant_and_all_ends_well(policy: int, story: list[Event]) -> None:
-    world = copy.deepcopy(STEADY[policy])
-    world.judge = says(Outcome.NOT_WORSE)
-    world.push("v2")
+    world = begun(policy)
     for event in story:
         event(world)
     heal(world)
@@ -229,9 +263,7 @@ def test_no_write_breaks_an_invariant_and_all_ends_well(policy: int, story: list
 def test_a_deletion_at_any_moment_gives_the_traffic_back_and_lets_go_within_a_minute(
     policy: int, before: list[Event], after: list[Event]
 ) -> None:
-    world = copy.deepcopy(STEADY[policy])
-    world.judge = says(Outcome.NOT_WORSE)
-    world.push("v2")
+    world = begun(policy)
     for event in before:
         event(world)
     world.deny = lambda action: False

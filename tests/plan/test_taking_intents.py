@@ -1,5 +1,7 @@
 """Intents: taken first, acted on once, acknowledged."""
 
+from datetime import timedelta
+
 import pytest
 from situations import HALF, degraded, paused
 from world import spec, steady
@@ -83,6 +85,34 @@ def test_an_intent_bound_to_the_revision_under_way_acts() -> None:
     world.annotate("abort", "for=v2: too slow")
     world.run(degraded)
     assert world.status.verdict_reason == "aborted by hand: too slow"
+
+
+def test_a_retry_in_the_second_of_an_abort_acts_if_the_abort_was_acknowledged_before() -> None:
+    world = steady(spec(*HALF))
+    world.push("v2")
+    world.run(paused)
+    second = world.now.replace(microsecond=0)
+    world.annotate("abort", at=second)
+    while world.status.intent is None or world.status.intent.state != "Cleared":
+        world.turn()
+    assert world.now < second + timedelta(seconds=1)
+    world.annotate("retry", at=second)
+    world.turn()
+    assert (world.status.intent.action, world.status.intent.outcome) == ("retry", "Acted")
+    world.run(paused)
+    assert world.weight == 50
+
+
+def test_a_retry_that_came_with_an_abort_does_not_act() -> None:
+    world = steady(spec(*HALF))
+    world.push("v2")
+    world.run(paused)
+    world.annotate("retry")
+    world.annotate("abort")
+    world.wait(30)
+    assert world.status.intent is not None
+    assert (world.status.intent.action, world.status.intent.outcome) == ("retry", "Superseded")
+    assert (world.stage, world.weight) == (Stage.REFUSED, 0)
 
 
 def test_a_retry_that_could_not_be_cleared_does_not_act_again_after_an_abort() -> None:

@@ -156,6 +156,10 @@ class World:
     """Intents that were acted on."""
     condemned: set[str] = field(default_factory=set)
     """Attempts that were rolled back, and that nobody asked for again."""
+    lineage: list[str] = field(default_factory=list)
+    """Versions that became stable one after another, without those that were left for one before them."""
+    discredited: set[str] = field(default_factory=set)
+    """Versions that were refused, and did not become stable since."""
     last_traffic: dict[str, datetime] = field(default_factory=dict)
     """When a revision last had a share of the traffic."""
 
@@ -235,6 +239,13 @@ class World:
         """Pods wanted in all: what is asked for, and no fewer than when traffic was first split."""
         stands = self.least and (self.least_until is None or self.now < self.least_until)
         return max(self.replicas, self.least) if stands else self.replicas
+
+    def remember_stable(self, revision: str) -> None:
+        """A version became stable."""
+        if revision in self.lineage:
+            del self.lineage[self.lineage.index(revision) :]
+        self.lineage.append(revision)
+        self.discredited.discard(revision)
 
     def _remember_traffic(self) -> None:
         self.last_traffic |= {each.hash: self.now for each in self.pods.values() if self.share(each.hash)}
