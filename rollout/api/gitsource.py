@@ -49,6 +49,13 @@ class DriftPolicy(StrEnum):
     OFF = "Off"
 
 
+class InvalidPolicy(StrEnum):
+    """What becomes of a revision in which an object is wrong."""
+
+    REFUSE_REVISION = "RefuseRevision"
+    SKIP_OBJECT = "SkipObject"
+
+
 class VerifyMode(StrEnum):
     """Which commits have to be signed."""
 
@@ -133,6 +140,8 @@ class GitSourceSpec(Model):
     """The Secret with token, or username and password, or bearerToken, or identity and known_hosts."""
     prune: bool = True
     """Whether what leaves Git is deleted. Never on an error, and never most of it without approval."""
+    on_invalid: InvalidPolicy = InvalidPolicy.REFUSE_REVISION
+    """RefuseRevision: nothing of a revision with a mistake is applied. SkipObject: the rest of it is."""
     drift_policy: DriftPolicy = DriftPolicy.CORRECT
     """Correct: what somebody changes beside Git is changed back. Detect: it is told. Off: neither."""
     drift_interval: Pause = timedelta(minutes=5)

@@ -101,7 +101,6 @@ ANALYSIS_RUN: tuple[Unsupported, ...] = (
 
 GIT_SOURCE: tuple[Unsupported, ...] = (
     Unsupported("spec.selfHeal", "boolean", "write driftPolicy: Correct or Detect"),
-    Unsupported("spec.onInvalid", "string", "a bad file refuses its revision as a whole"),
     Unsupported("spec.deletionPolicy", "string", "objects stay when their GitSource goes"),
     Unsupported("spec.decryption"),
     Unsupported("spec.targetNamespace", "string"),

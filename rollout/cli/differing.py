@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from rollout.api.errors import InvalidSpec, Retry
-from rollout.api.gitsource import GitSource, parse_git_source
+from rollout.api.gitsource import GitSource, InvalidPolicy, parse_git_source
 from rollout.api.rollout import parse_rollout
 from rollout.api.sourcestatus import GitSourceStatus, InventoryEntry
 from rollout.cli.cluster import Cluster, Object, connected
@@ -79,7 +79,9 @@ async def _compare(cluster: Cluster, live: Object, source: GitSource, mirror: Mi
         for problem in refused.problems:
             sys.stdout.write(f"{problem}\n")
         count = len(refused.problems)
-        raise Failure(f"{refused.reason}: the revision would be refused ({count} problems)") from refused
+        whole = source.spec.on_invalid is InvalidPolicy.REFUSE_REVISION
+        so = "the revision would be refused" if whole else "these objects would be left out"
+        raise Failure(f"{refused.reason}: {so} ({count} problems)") from refused
     except Retry as failed:
         raise Failure(str(failed), ExitCode.UNREACHABLE) from failed
     gone = _gone(live, manifests) if source.spec.prune else ()

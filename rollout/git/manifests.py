@@ -5,6 +5,7 @@ server says of `spec.template.spec.containers[0].image` can be said of the line.
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -29,6 +30,8 @@ class Manifest:
     positions: Mapping[Path, Position] = field(repr=False, compare=False)
     prefix: Path = ()
     """Where the object lies in its document: () or ("items", 2) in a List."""
+    blob: str = field(default="", repr=False, compare=False)
+    """The content id of its file."""
 
     @property
     def api_version(self) -> str:
@@ -111,6 +114,18 @@ class Parser:
         `cluster_scoped` holds (group, kind) of what has no namespace.
         Raises `ManifestsRefused` with every problem.
         """
+        manifests, problems = self.sift(blobs, namespace, cluster_scoped)
+        if problems:
+            raise ManifestsRefused(problems)
+        return manifests
+
+    def sift(
+        self, blobs: Iterable[Blob], namespace: str, cluster_scoped: Collection[tuple[str, str]] = ()
+    ) -> tuple[tuple[Manifest, ...], tuple[FileProblem, ...]]:
+        """The same, with what can be taken of them and what is wrong with the rest.
+
+        Of a file that is not YAML nothing can be taken, and of an object that is given twice neither.
+        """
         problems: list[FileProblem] = []
         documents: dict[str, tuple[Document, ...]] = {}
         manifests: list[Manifest] = []
@@ -121,12 +136,11 @@ class Parser:
                 problems.append(FileProblem(blob.path, *error.position, error.message))
                 continue
             for document in documents[blob.oid]:
-                manifests += _manifests(blob.path, document, namespace, frozenset(cluster_scoped), problems)
+                manifests += _manifests(blob, document, namespace, frozenset(cluster_scoped), problems)
         self._known = documents
         problems += _duplicates(manifests)
-        if problems:
-            raise ManifestsRefused(tuple(sorted(problems)))
-        return tuple(manifests)
+        times = Counter(each.key for each in manifests)
+        return tuple(each for each in manifests if times[each.key] == 1), tuple(sorted(problems))
 
     def _documents(self, blob: Blob, fresh: Mapping[str, tuple[Document, ...]]) -> tuple[Document, ...]:
         if blob.oid in fresh:
@@ -169,13 +183,14 @@ def _rank(manifest: Manifest) -> int:
 
 
 def _manifests(
-    path: str,
+    blob: Blob,
     document: Document,
     namespace: str,
     cluster_scoped: frozenset[tuple[str, str]],
     problems: list[FileProblem],
 ) -> Iterator[Manifest]:
     """The objects of a document: itself, or the items of a List; what is wrong goes to `problems`."""
+    path = blob.path
     if PurePosixPath(path).name in {"kustomization.yaml", "kustomization.yml"}:
         problems += _kustomization(path, document)
         return
@@ -187,7 +202,7 @@ def _manifests(
             position = document.positions[prefix]
             cluster = (body["apiVersion"].rpartition("/")[0], body["kind"]) in cluster_scoped
             placed = _placed(body, "" if cluster else namespace)
-            yield Manifest(path, *position, placed, document.positions, prefix)
+            yield Manifest(path, *position, placed, document.positions, prefix, blob.oid)
 
 
 def _nearest(positions: Mapping[Path, Position], at: Path) -> Position:

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rollout.git.errors import FileProblem, ManifestsRefused
 from rollout.git.manifests import Manifest as Written
 from rollout.gitops import policy
+from rollout.gitops.refusals import Refusals
 from rollout.kube.discovery import Discovery
 from rollout.kube.errors import NotServed
 
 
 async def allowed(
-    discovery: Discovery, manifests: Sequence[Written], home: str, *, at_home: bool
+    discovery: Discovery, manifests: Sequence[Written], home: str, refusals: Refusals, *, at_home: bool
 ) -> tuple[Written, ...]:
     """The manifests of a GitSource as they may be applied: a kind without namespaces has none.
 
@@ -21,7 +21,6 @@ async def allowed(
         ManifestsRefused: something of it is not a tenant's to apply.
         Retry: the API server can't be reached.
     """
-    problems: list[FileProblem] = []
     kept: list[Written] = []
     coming = {
         (spec.get("group"), (spec.get("names") or {}).get("kind")): spec.get("scope") == "Namespaced"
@@ -30,11 +29,11 @@ async def allowed(
     }
     for manifest in manifests:
         namespaced = await _is_namespaced(discovery, manifest, coming)
-        problems += policy.problems(manifest, home, at_home=at_home, namespaced=namespaced)
-        kept.append(manifest if namespaced else manifest.of_the_cluster())
-    if problems:
-        raise ManifestsRefused(tuple(problems), "PolicyDenied")
-    return tuple(kept)
+        placed = manifest if namespaced else manifest.of_the_cluster()
+        refusals.note(placed, policy.problems(manifest, home, at_home=at_home, namespaced=namespaced))
+        kept.append(placed)
+    refusals.settle("PolicyDenied")
+    return refusals.spared(kept)
 
 
 async def _is_namespaced(

@@ -14,6 +14,7 @@ from rollout.api.errors import Retry, Stalled
 from rollout.git.manifests import Manifest as Written
 from rollout.gitops import checking, desired, ownership, sealed
 from rollout.gitops.ownership import MANAGER
+from rollout.gitops.refusals import Refusals
 from rollout.gitops.trying import Around, Difference, Source, Trier, users
 from rollout.kube.errors import Conflict
 from rollout.kube.kinds import Resource
@@ -46,14 +47,19 @@ class Applier:
         self.trier = trier
         self._exclusive = exclusive
 
-    async def apply(self, source: Source, manifests: Sequence[Written], now: datetime) -> Applied:
+    async def apply(
+        self, source: Source, manifests: Sequence[Written], now: datetime, refusals: Refusals
+    ) -> Applied:
         """Try everything, then apply what differs, in order; what fails then is listed and ends it.
+
+        What `refusals` spares is applied, the rest left as it is.
 
         Raises:
             ManifestsRefused: something of it would be refused; nothing was applied.
             Retry: the API server can't be reached.
         """
-        checking.refuse_invalid(manifests)
+        checking.refuse_invalid(manifests, refusals)
+        manifests = refusals.spared(manifests)
         around = await self.trier.around(source, manifests, now)
         early = [manifest for manifest in manifests if manifest.kind in FIRST]
         rest = [manifest for manifest in manifests if manifest.kind not in FIRST]
@@ -62,7 +68,8 @@ class Applier:
         makers = sealed.made_by(manifests)
         ignored = tuple(str(each) for each in manifests if desired.replicas_ignored(each, around.scaled))
         for stage in (early, rest):
-            tried = [each.manifest for each in await self.trier.differing(source, stage, around)]
+            differing = await self.trier.differing(source, stage, around, refusals)
+            tried = [each.manifest for each in differing]
             failed = await self._apply_all(source, tried, around, makers, changed, waiting, now)
             if failed:
                 return Applied(tuple(changed), (failed,), (), ignored)

@@ -7,15 +7,17 @@ from rollout.api.errors import InvalidSpec, Problem
 from rollout.api.gitsource import parse_git_source
 from rollout.api.meta import ARGO_GROUP, GROUP
 from rollout.api.rollout import parse_rollout
-from rollout.git.errors import FileProblem, ManifestsRefused
+from rollout.git.errors import FileProblem
 from rollout.git.manifests import Manifest as Written
 from rollout.gitops import desired
+from rollout.gitops.refusals import Refusals
 
 
-def refuse_invalid(manifests: Sequence[Written]) -> None:
-    """Raise `ManifestsRefused(InvalidManifest)` with every problem of every object."""
-    if problems := [problem for manifest in manifests for problem in _invalid(manifest)]:
-        raise ManifestsRefused(tuple(problems), "InvalidManifest")
+def refuse_invalid(manifests: Sequence[Written], refusals: Refusals) -> None:
+    """Note every problem of every object. Raises `ManifestsRefused(InvalidManifest)`."""
+    for manifest in manifests:
+        refusals.note(manifest, _invalid(manifest))
+    refusals.settle("InvalidManifest")
 
 
 def _invalid(manifest: Written) -> tuple[FileProblem, ...]:

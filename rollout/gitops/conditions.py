@@ -19,6 +19,8 @@ MESSAGE_LIMIT = 1024
 
 Fact = tuple[str, bool, str, str]
 """A condition: type, whether it holds, reason (empty: it is removed) and message."""
+GAPS = "ObjectsSkipped"
+"""Reason of Ready, and result in the history, where objects were left out of a revision that stands."""
 UNFINISHED = frozenset({"AppliedPartially", "SecretsNotReady"})
 """Reasons of Ready while the cluster is between two revisions."""
 
@@ -33,6 +35,8 @@ class Outcome:
     ready: bool = False
     fetch_failed: bool = False
     stalled: bool = False
+    stands: bool = False
+    """Whether the revision is what the cluster holds by now; all of it where `ready`."""
     read: bool = False
     """Whether the revision was read in this turn."""
     inventory: tuple[InventoryEntry, ...] | None = None
@@ -69,13 +73,19 @@ class Outcome:
     @classmethod
     def unchanged(cls, revision: Revision) -> Self:
         """Nothing new."""
-        return cls("Applied", "", revision, ready=True)
+        return cls("Applied", "", revision, ready=True, stands=True)
 
     @classmethod
     def applied(cls, revision: Revision, changed: tuple[str, ...]) -> Self:
         """All of it stands in the cluster."""
         what = f"changed {', '.join(changed)}" if changed else "nothing had to change"
-        return cls("Applied", f"{revision.short}: {what}", revision, ready=True, read=True)
+        return cls("Applied", f"{revision.short}: {what}", revision, ready=True, stands=True, read=True)
+
+    @classmethod
+    def with_gaps(cls, revision: Revision, problems: str) -> Self:
+        """It stands but for some objects, which somebody has to mend."""
+        message = f"{revision.short} is applied but for {problems}"
+        return cls(GAPS, message, revision, stands=True, stalled=True, read=True)
 
     def telling(self, *notices: tuple[str, str]) -> Self:
         """The same, with further Events."""
@@ -106,6 +116,11 @@ def requested_at(live: Manifest) -> str:
 def is_unfinished(status: GitSourceStatus) -> bool:
     """Whether the cluster is between two revisions."""
     return any(each.type == "Ready" and each.reason in UNFINISHED for each in status.conditions)
+
+
+def has_gaps(status: GitSourceStatus, revision: Revision) -> bool:
+    """Whether objects were left out when a revision was applied."""
+    return next((each.result == GAPS for each in status.history if each.commit == revision.sha), False)
 
 
 def is_applied(source: GitSource, live: Manifest, status: GitSourceStatus, revision: Revision) -> bool:
@@ -142,7 +157,7 @@ def after(status: GitSourceStatus, outcome: Outcome, live: Manifest, now: dateti
         update={
             "observed_generation": int(live["metadata"].get("generation", 0)),
             "last_attempted_revision": revision,
-            "last_applied_revision": revision if outcome.ready else status.last_applied_revision,
+            "last_applied_revision": revision if outcome.stands else status.last_applied_revision,
             "last_handled_reconcile_at": status.last_handled_reconcile_at
             if outcome.fetch_failed
             else requested,

@@ -16,7 +16,7 @@ from rollout.git.manifests import Manifest as Written
 from rollout.git.mirror import Mirror
 from rollout.git.revision import Revision
 from rollout.gitops.applying import Applier
-from rollout.gitops.conditions import Fact
+from rollout.gitops.conditions import Fact, has_gaps
 from rollout.gitops.pace import Pace
 from rollout.gitops.standing import Standing, stand
 from rollout.gitops.trying import Difference
@@ -79,9 +79,11 @@ class Keeper:
         )
         self._kept.setdefault(source, _Kept()).things = things
 
-    def applied(self, name: Name, standing: Standing, now: datetime) -> None:
-        """A revision was applied as a whole."""
+    def applied(self, name: Name, standing: Standing, now: datetime, *, whole: bool = True) -> None:
+        """A revision was applied; where not as a whole, what it lacks stays as it was known before."""
         kept = self._kept.setdefault(name, _Kept())
+        if not whole and kept.standing is not None:
+            standing = standing.beside(kept.standing)
         kept.standing, kept.compared_at = standing, now
 
     def forget(self, name: Name) -> None:
@@ -224,6 +226,8 @@ class Keeper:
         if held and held.is_of(source, status):
             return held
         revision = Revision.told(status.last_applied_revision)
+        if has_gaps(status, revision):
+            return None  # the next poll tells which
         try:
             if not await mirror.holds(revision):
                 return None  # the next poll brings it

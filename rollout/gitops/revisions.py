@@ -1,16 +1,20 @@
 """A revision is applied as a whole: read, verified, tried, applied, and then what left Git is deleted."""
 
+from dataclasses import replace
+
 from rollout.api.errors import Stalled
-from rollout.api.gitsource import VerifyMode
+from rollout.api.gitsource import InvalidPolicy, VerifyMode
 from rollout.api.sourcestatus import GitSourceStatus, InventoryEntry
 from rollout.git.manifests import Parser
 from rollout.git.revision import Revision
 from rollout.git.signers import Signers
 from rollout.gitops import inventory
+from rollout.gitops.applying import Applied
 from rollout.gitops.clusters import Clusters
 from rollout.gitops.conditions import Fact, Outcome
 from rollout.gitops.keeping import Keeper
 from rollout.gitops.pruning import Pruner
+from rollout.gitops.refusals import Refusals
 from rollout.gitops.secrets import read_secret
 from rollout.gitops.standing import stand
 from rollout.gitops.visit import Visit
@@ -39,22 +43,25 @@ class Revisions:
         source, status = visit.source, visit.status
         parser = self._parsers.setdefault(visit.name, Parser())
         facts: tuple[Fact, ...] = ()
+        refusals = Refusals(spares=source.spec.on_invalid is InvalidPolicy.SKIP_OBJECT)
         try:
             notices = await self._rewritten(visit, revision)
             facts = await self._verified(visit, revision)
             applier = await self._clusters.applier(source)
             home, discovery = self._clusters.rules.home, applier.trier.discovery
-            stands = await stand(source, visit.mirror, revision, discovery, home, parser)
-            applied = await applier.apply(stands.source, stands.manifests, visit.now)
+            stands = await stand(source, visit.mirror, revision, discovery, home, parser, refusals)
+            applied = await applier.apply(stands.source, stands.manifests, visit.now, refusals)
         except Stalled as stalled:
             if stalled.reason == "VerificationFailed":
                 facts = (("SourceVerified", False, stalled.reason, str(stalled)),)
             return Outcome.refused(stalled.reason, str(stalled), revision).stating(*facts)
-        if applied.failed or applied.waiting:
-            done = f"applied {', '.join(applied.changed)}; " if applied.changed else ""
-            left = done + "; ".join(applied.failed or applied.waiting)
-            short = Outcome.partly(left, revision) if applied.failed else Outcome.waiting(left, revision)
+        if applied.failed or applied.waiting or refusals.problems:
+            stands = replace(stands, manifests=refusals.spared(stands.manifests))
+            short = _short(revision, applied, refusals)
+            if short.stands:
+                self._keeper.applied(visit.name, stands, visit.now, whole=False)
             joined = inventory.joined(status.inventory, inventory.applied(stands.manifests))
+            notices = (*notices, *_ignored(applied.ignored))
             return short.with_inventory(joined).telling(*notices).stating(*facts)
         self._keeper.applied(visit.name, stands, visit.now)
         outcome = Outcome.applied(revision, applied.changed).stating(*facts)
@@ -116,6 +123,15 @@ class Revisions:
             remedy = "push it back, or set spec.allowHistoryRewrite: true"
             raise Stalled("HistoryRewritten", f"{message}: {remedy}")
         return (("HistoryRewritten", message),)
+
+
+def _short(revision: Revision, applied: Applied, refusals: Refusals) -> Outcome:
+    """How a revision was taken that is not applied as a whole."""
+    if not applied.failed and not applied.waiting:
+        return Outcome.with_gaps(revision, str(refusals))
+    done = f"applied {', '.join(applied.changed)}; " if applied.changed else ""
+    left = done + "; ".join([*(applied.failed or applied.waiting), *map(str, refusals.problems)])
+    return Outcome.partly(left, revision) if applied.failed else Outcome.waiting(left, revision)
 
 
 def _news(

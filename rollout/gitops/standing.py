@@ -1,7 +1,7 @@
 """A revision as a GitSource applies it: read, parsed, allowed and in order."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rollout.api.gitsource import DriftPolicy, GitSource
 from rollout.api.sourcestatus import GitSourceStatus
@@ -11,6 +11,7 @@ from rollout.git.mirror import Mirror
 from rollout.git.revision import Revision
 from rollout.gitops.allowing import allowed
 from rollout.gitops.policy import CLUSTER_SCOPED
+from rollout.gitops.refusals import Refusals
 from rollout.gitops.trying import Source
 from rollout.kube.discovery import Discovery
 
@@ -22,6 +23,11 @@ class Standing:
     source: Source
     manifests: tuple[Written, ...]
     generation: int
+
+    def beside(self, before: "Standing") -> "Standing":
+        """With the objects that it lacks as they stood before."""
+        keys = {each.key for each in self.manifests}
+        return replace(self, manifests=(*self.manifests, *(m for m in before.manifests if m.key not in keys)))
 
     def is_of(self, source: GitSource, status: GitSourceStatus) -> bool:
         """Whether it is the one that was applied last, as the GitSource wants it now."""
@@ -40,6 +46,7 @@ async def stand(
     discovery: Discovery,
     home: str,
     parser: Parser | None = None,
+    refusals: Refusals | None = None,
 ) -> Standing:
     """Read a revision; `home` is the namespace whose GitSources may hold what is not a tenant's.
 
@@ -47,16 +54,19 @@ async def stand(
         Stalled: its files can't be taken, or hold what this source may not apply.
         Retry: the mirror or the API server can't be read.
     """
-    spec, namespace = source.spec, source.metadata.namespace
+    spec, namespace, refusals = source.spec, source.metadata.namespace, refusals or Refusals()
     blobs = await mirror.read(revision, spec.path)
-    parsed = await asyncio.to_thread((parser or Parser()).parse, blobs, namespace, CLUSTER_SCOPED)
-    manifests = await allowed(discovery, apply_order(parsed), home, at_home=home == namespace)
+    sift = (parser or Parser()).sift
+    parsed, problems = await asyncio.to_thread(sift, blobs, namespace, CLUSTER_SCOPED)
+    refusals.note(None, problems)
+    refusals.settle("MalformedManifest")
+    ordered = apply_order(parsed)
+    manifests = await allowed(discovery, ordered, home, refusals, at_home=home == namespace)
     place = Source(
         namespace,
         source.metadata.name,
         mirror,
         revision,
-        {blob.path: blob.oid for blob in blobs},
         spec.ignore,
         takes_back=spec.drift_policy is DriftPolicy.CORRECT,
     )

@@ -12,12 +12,13 @@ from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Problem
 from rollout.api.gitsource import Ignore
 from rollout.api.identity import template_hash
-from rollout.git.errors import FileProblem, ManifestsRefused
+from rollout.git.errors import ManifestsRefused
 from rollout.git.manifests import Manifest as Written
 from rollout.git.mirror import Mirror
 from rollout.git.revision import Revision
 from rollout.gitops import checking, composing, desired, inventory, ownership
 from rollout.gitops.ownership import MANAGER, Change
+from rollout.gitops.refusals import Refusals
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.discovery import Discovery
@@ -34,14 +35,12 @@ Users = Callable[[str, str, str], Iterable[tuple[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The GitSource whose revision it is, and how its files are found."""
+    """The GitSource whose revision it is, and how its history is found."""
 
     namespace: str
     name: str
     mirror: Mirror
     revision: Revision
-    blobs: dict[str, str]
-    """Content id by path."""
     ignore: tuple[Ignore, ...] = ()
     takes_back: bool = True
     """Whether fields that people added by hand are removed."""
@@ -99,7 +98,7 @@ class Trier:
             ManifestsRefused: something of it would be refused.
             Retry: the API server can't be reached.
         """
-        checking.refuse_invalid(manifests)
+        checking.refuse_invalid(manifests, Refusals())
         return await self.drift(source, manifests, now)
 
     async def drift(
@@ -141,14 +140,18 @@ class Trier:
         return {item["metadata"]["name"]: read(item, now) for item in listing.items}
 
     async def differing(
-        self, source: Source, manifests: Sequence[Written], around: Around
+        self,
+        source: Source,
+        manifests: Sequence[Written],
+        around: Around,
+        refusals: Refusals | None = None,
     ) -> list[Difference]:
         """Those that would change something.
 
         Raises:
             ManifestsRefused: with every problem of every object.
         """
-        problems: list[FileProblem] = []
+        refusals = refusals or Refusals()
         differing: list[Difference] = []
         for manifest in manifests:
             try:
@@ -156,11 +159,10 @@ class Trier:
                 if found is not None:
                     differing.append(found)
             except (InvalidSpec, Invalid) as refused:
-                problems += checking.placed(manifest, refused.problems, str(refused))
+                refusals.note(manifest, checking.placed(manifest, refused.problems, str(refused)))
             except (NotServed, Forbidden) as refused:
-                problems.append(manifest.problem("kind", str(refused)))
-        if problems:
-            raise ManifestsRefused(tuple(problems), "DryRunFailed")
+                refusals.note(manifest, (manifest.problem("kind", str(refused)),))
+        refusals.settle("DryRunFailed")
         return differing
 
     async def body(
@@ -232,13 +234,12 @@ class Trier:
     async def _with_source(
         self, source: Source, manifest: Written, body: dict[str, Any], live: Manifest | None
     ) -> dict[str, Any]:
-        blob = source.blobs[manifest.path]
         known, commit = composing.told_blob(live)
         brought = source.revision
-        if known != blob:
+        if known != manifest.blob:
             found = await source.mirror.last_commit_touching(source.revision, manifest.path, since=commit)
             brought = found or source.revision
-        return composing.with_source(body, live, source.name, brought, manifest.path, blob)
+        return composing.with_source(body, live, source.name, brought, manifest.path, manifest.blob)
 
     async def _try_template(self, rollout: Manifest) -> None:
         """A strict dry-run of the ReplicaSet that the Rollout's template would become."""

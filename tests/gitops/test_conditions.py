@@ -6,7 +6,7 @@ import pytest
 
 from rollout.api.sourcestatus import GitSourceStatus
 from rollout.git.revision import Revision
-from rollout.gitops.conditions import REQUESTED_AT, Outcome, after, requested_at
+from rollout.gitops.conditions import REQUESTED_AT, Outcome, after, has_gaps, requested_at
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -36,6 +36,18 @@ def test_a_refused_revision_leaves_the_last_good_one_and_is_said_once() -> None:
     assert ready(bad) == ("False", "MalformedManifest", "web.yaml:3:7: no")
     assert [entry.result for entry in bad.history] == ["MalformedManifest", "Applied"]
     assert after(bad, refusal, LIVE, LATER + timedelta(minutes=1)) == bad
+
+
+def test_a_revision_with_gaps_stands_and_is_tried_again_at_each_poll() -> None:
+    good = after(GitSourceStatus(), Outcome.applied(FIRST, ()), LIVE, NOW)
+    gaps = Outcome.with_gaps(SECOND, "web.yaml:3:7: no")
+    status = after(good, gaps, LIVE, LATER)
+    assert status.last_applied_revision == str(SECOND)
+    assert ready(status) == ("False", "ObjectsSkipped", "main@bbbbbbb is applied but for web.yaml:3:7: no")
+    assert (has_gaps(status, SECOND), has_gaps(status, FIRST)) == (True, False)
+    assert after(status, gaps, LIVE, LATER + timedelta(minutes=1)) == status
+    mended = after(status, Outcome.applied(SECOND, ()), LIVE, LATER)
+    assert not has_gaps(mended, SECOND)
 
 
 def test_a_failed_fetch_keeps_what_is_applied_and_the_next_poll_clears_it() -> None:
