@@ -10,7 +10,8 @@ from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.measure import NOTHING, Measured, Measurer
 from rollout.measure.foresight import Foresight
-from rollout.observe import Observer, Seen
+from rollout.observe.observer import Observer
+from rollout.observe.snapshot import Seen
 from rollout.plan.actions import Action, RecordStatus, WakeAt
 from rollout.plan.planner import plan
 

@@ -14,9 +14,8 @@ from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.errors import Conflict, NotFound
 from rollout.measure import Measured, Measurer
-from rollout.observe import Seen
+from rollout.observe.snapshot import Seen
 from rollout.plan.actions import Action, Announce, EnsureRun, RecordStatus, WakeAt
-from rollout.plan.announcements import OF_WRITES
 from rollout.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -47,12 +46,12 @@ class Executor:
         fences = any(not isinstance(action, RecordStatus | Announce | WakeAt) for action in actions)
         turn = Turn(self._kube, self._recorder, self._measurer, self._metrics, seen, now, fences=fences)
         for index, action in enumerate(actions):
-            rest = actions[index + 1 :]
+            done, rest = actions[:index], actions[index + 1 :]
             try:
                 await turn.do(action)
             except (Retry, Stalled) as refusal:
                 if not isinstance(action, RecordStatus):
-                    await _tell(turn, rest)
+                    await _tell(turn, rest, done)
                     raise
                 if isinstance(refusal, Retry):
                     raise
@@ -120,8 +119,8 @@ class Executor:
             self._measurer.saved(written, now)
 
 
-async def _tell(turn: Turn, rest: list[Action]) -> None:
-    """Of a turn that stops half way, what is recorded: the next one will not tell of it again."""
+async def _tell(turn: Turn, rest: list[Action], done: list[Action]) -> None:
+    """Of a turn that stops half way, what is recorded and what was done: no later one will tell of it."""
     for action in rest:
-        if isinstance(action, Announce) and action.reason not in OF_WRITES:
+        if isinstance(action, Announce) and (action.of is None or action.of in done):
             await turn.do(action)

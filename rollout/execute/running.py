@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from rollout.api.errors import Retry
-from rollout.observe import Seen
+from rollout.observe.snapshot import Seen
 from rollout.plan.actions import EnsureRun
 from rollout.workloads import runs
 

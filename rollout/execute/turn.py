@@ -17,7 +17,7 @@ from rollout.kube.client import Kube
 from rollout.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from rollout.kube.events import event
 from rollout.measure import Measurer
-from rollout.observe import Seen
+from rollout.observe.snapshot import Seen
 from rollout.plan.actions import (
     Action,
     Announce,

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rollout.git.environment import GitPolicy
 from rollout.git.mirror import Mirrors
 from rollout.git.repository import check_git
 from rollout.gitops.clusters import Clusters, Rules
+from rollout.gitops.secrets import read_secret
 from rollout.gitops.trying import Users
 from rollout.gitops.turns import GitOps
 from rollout.kube import kinds
@@ -31,8 +33,8 @@ from rollout.kube.login import login, own_namespace
 from rollout.kube.reflector import Change, Reflector
 from rollout.measure import Measurer
 from rollout.measure.foresight import Foresight
-from rollout.observe import Observer
 from rollout.observe.caches import Caches
+from rollout.observe.observer import Observer
 from rollout.operator import waking
 from rollout.operator.candidate import OUTSIDE, Candidate, identity
 from rollout.operator.leadership import Told
@@ -158,7 +160,7 @@ class Operator:
         self.receiver = Receiver(for_leases, self._is_ours, self._pushed)
         self.webhook_port = 0
         self._caches = Caches(kube, settings.watched, self._changed)
-        self._sources = Sources(settings)
+        self._sources = Sources(settings, partial(read_secret, kube))
         stack.callback(self._sources.close)
         self.admission = Webhook(Judge(kube, self._sources.at, settings.allows_prometheus), _clock)
         self.admission_port = 0

@@ -15,8 +15,8 @@ from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.reflector import Change, Reflector
 from rollout.measure import Measurer
-from rollout.observe import Observer
 from rollout.observe.caches import Caches
+from rollout.observe.observer import Observer
 from rollout.operator import waking
 from rollout.operator.queue import Key, Queue
 from rollout.operator.waking import GIT_DRIFT, GIT_SOURCE, ROLLOUT, Waker

@@ -12,8 +12,8 @@ from rollout.api.crd import all_crds
 from rollout.kube.client import Kube
 from rollout.kube.kinds import ROLLOUTS
 from rollout.kube.login import login
-from rollout.observe import Observer
 from rollout.observe.caches import Caches
+from rollout.observe.observer import Observer
 from rollout.sandbox.cluster import Sandbox
 
 NOW = datetime.now(UTC)

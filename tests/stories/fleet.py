@@ -24,8 +24,8 @@ from rollout.execute import Executor
 from rollout.kube.client import Kube
 from rollout.kube.login import login
 from rollout.measure import Measurer
-from rollout.observe import Observer
 from rollout.observe.caches import Caches
+from rollout.observe.observer import Observer
 from rollout.reconcile import Reconciler
 from rollout.sandbox import dataplane
 from rollout.sandbox import manifests as yaml_manifests
