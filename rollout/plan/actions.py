@@ -98,6 +98,8 @@ class Announce:
     reason: str
     message: str
     warning: bool = False
+    of: EnsureWeights | EnsureSelector | None = None
+    """The write that it tells of: told only where that was done; None where it is of what was recorded."""
 
 
 @dataclass(frozen=True, slots=True)

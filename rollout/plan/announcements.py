@@ -33,7 +33,7 @@ _REASONS: Mapping[Signal, str] = {
     Signal.STEP_HELD: "RolloutPaused",
     Signal.UNANSWERED: "RolloutPaused",
     Signal.ALL_PASSED: "Promoting",
-    Signal.CANARY_SERVES_ALL: "SwitchService",
+    Signal.CANARY_SERVES_ALL: "CanaryServesAll",
     Signal.SERVICE_SWITCHED: "RevisionPromoted",
     Signal.TRAFFIC_RETURNED: "RolloutCompleted",
     Signal.BACK_ON_STABLE: "RolledBack",
@@ -61,9 +61,6 @@ _CHANGES: Mapping[ConditionType, str] = {
     ConditionType.MISROUTED: "TrafficMisrouted",
 }
 """Conditions whose coming is a warning, and whose going is good news."""
-
-OF_WRITES = frozenset({"TrafficWeightUpdated", "SwitchService"})
-"""What is told of a write of our own: only where it was done."""
 
 
 def announced(
@@ -106,7 +103,7 @@ def of_deeds(facts: Facts, after: RolloutStatus, deeds: Iterable[Action]) -> Ite
             continue
         reason = drift.undone(facts, after, deed)
         if not reason:
-            yield Announce(*_of_deed(facts, deed))
+            yield Announce(*_of_deed(facts, deed), of=deed)
         elif (found := drift.told_now(facts, after, reason)) is not None:
             often = f" ({found.count} such writes by now)" if found.count > 1 else ""
             yield Announce(reason, _of_deed(facts, deed)[1] + often, warning=True)
