@@ -14,7 +14,7 @@ from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.errors import Conflict, NotFound
 from rollout.measure import Measured, Measurer
-from rollout.observe import Seen
+from rollout.observe.snapshot import Seen
 from rollout.plan.actions import Action, Announce, EnsureRun, RecordStatus, WakeAt
 from rollout.telemetry import Metrics
 
