@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from analysis.evidence import Labels, Series, to_datetime, to_ms
-from analysis.sources.evaluating import Answer, Evaluating
+from analysis.sources.evaluating import Answer, Evaluating, Ranging, Window
 from analysis.sources.selector import Matcher, Selector, literal
 from analysis.sources.taking import PartialAnswerError, QueryRefusedError, Source, SourceDownError
 
@@ -108,6 +108,12 @@ class BatchingSource:
         if not isinstance(self._source, Evaluating):
             raise QueryRefusedError("this source evaluates no expressions")
         return await self._source.evaluate(expression, at)
+
+    async def evaluate_range(self, expression: str, window: Window) -> Answer:
+        """The results of an expression at several instants."""
+        if not isinstance(self._source, Ranging):
+            raise QueryRefusedError("this source evaluates no ranges")
+        return await self._source.evaluate_range(expression, window)
 
     async def _work(self, key: Key, group: _Group) -> None:
         """Ask for who waits until nobody does."""

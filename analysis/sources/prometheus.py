@@ -19,7 +19,7 @@ import requests
 from prometheus_api_client import PrometheusConnect
 
 from analysis.evidence import NATIVE, Labels, Series, to_ms
-from analysis.sources.evaluating import Answer, parse_result
+from analysis.sources.evaluating import Answer, Window, parse_range, parse_result
 from analysis.sources.native import CustomBucketsError, classic
 from analysis.sources.taking import PartialAnswerError, QueryRefusedError, SourceDownError
 
@@ -51,7 +51,7 @@ class PrometheusSource:
         session.verify = verify
         session.trust_env = False  # neither a proxy nor a .netrc that the spec doesn't name
         client = PrometheusConnect(url=url.rstrip("/"), headers=dict(headers or {}), session=session, retry=0)
-        self._url = f"{client.url}/api/v1/query"
+        self._api = f"{client.url}/api/v1"
         self._shown = client.url.rpartition("@")[2]  # what errors may say: an address can hold a password
         self._session, self._headers = client._session, client.headers
         self._deadline, self._largest = deadline, largest
@@ -70,6 +70,10 @@ class PrometheusSource:
         """The result of an expression: a scalar, or one value for each series."""
         return await self._asked(expression, at, parse_result)
 
+    async def evaluate_range(self, expression: str, window: Window) -> Answer:
+        """The results of an expression at several instants, series after series."""
+        return await self._asked(expression, window, parse_range)
+
     async def number(self, expression: str, at: datetime) -> float | None:
         """The one value of an expression, None for an empty answer; several series or NaN are refused."""
         found = await self.instant(expression, at)
@@ -86,7 +90,7 @@ class PrometheusSource:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._session.close()
 
-    async def _asked(self, promql: str, at: datetime, parse: Callable[[Mapping[str, Any]], T]) -> T:
+    async def _asked(self, promql: str, at: datetime | Window, parse: Callable[[Mapping[str, Any]], T]) -> T:
         allowed = self._deadline.total_seconds()
         work = asyncio.get_running_loop().run_in_executor(
             self._pool, lambda: parse(self._fetch(promql, at, time.monotonic() + allowed))
@@ -96,18 +100,15 @@ class PrometheusSource:
         except TimeoutError:
             raise SourceDownError(f"no answer within {allowed:g} s from {self._shown}") from None
 
-    def _fetch(self, promql: str, at: datetime, deadline: float) -> Mapping[str, Any]:
+    def _fetch(self, promql: str, at: datetime | Window, deadline: float) -> Mapping[str, Any]:
         allowed = deadline - time.monotonic()
         if allowed <= 0:
             raise SourceDownError(f"no time was left to ask {self._shown}: too many queries at once")
-        asked = {
-            "query": promql,
-            "time": f"{to_ms(at) / 1000:.3f}",
-            "timeout": f"{max(1, int(1000 * allowed))}ms",
-        }
+        path, when = _instants(at)
+        asked = {"query": promql, **when, "timeout": f"{max(1, int(1000 * allowed))}ms"}
         try:
             with self._session.post(
-                self._url,
+                f"{self._api}/{path}",
                 data=asked,
                 headers=self._headers,
                 timeout=allowed,
@@ -131,6 +132,17 @@ class PrometheusSource:
             if time.monotonic() > deadline:
                 raise SourceDownError(f"the answer of {self._shown} took too long")
         return bytes(body)
+
+
+def _instants(at: datetime | Window) -> tuple[str, dict[str, str]]:
+    """(path, parameters) of a question about one instant or several."""
+    if isinstance(at, datetime):
+        return "query", {"time": f"{to_ms(at) / 1000:.3f}"}
+    return "query_range", {
+        "start": f"{to_ms(at.start) / 1000:.3f}",
+        "end": f"{to_ms(at.end) / 1000:.3f}",
+        "step": f"{at.step / timedelta(seconds=1):g}",
+    }
 
 
 def parse_answer(status: int, body: bytes, promql: str) -> Mapping[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from analysis.sources import Source
 from rollout.admission import review
 from rollout.admission.review import Asked
 from rollout.api.analysis import (
@@ -20,6 +19,7 @@ from rollout.api.rollout import Rollout
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.lint import Document, Severity, by_itself, rollout_of
+from rollout.measure.access import SourceOf, within
 from rollout.measure.ahead import asked_of
 from rollout.measure.foresight import shortfalls_of
 from rollout.measure.versions import any_version, versions
@@ -35,9 +35,9 @@ PATIENCE = timedelta(seconds=1.2)
 
 
 class Judge:
-    """Judges objects; `source_of` gives the Prometheus at an address that `allows` permits."""
+    """Judges objects; `source_of` gives the Prometheus that `allows` permits."""
 
-    def __init__(self, kube: Kube, source_of: Callable[[str], Source], allows: Callable[[str], bool]) -> None:
+    def __init__(self, kube: Kube, source_of: SourceOf, allows: Callable[[str], bool]) -> None:
         self._kube = kube
         self._source_of = source_of
         self._allows = allows
@@ -89,7 +89,7 @@ class Judge:
         compared = {key: thresholds.without(template) for key, template in templates.items()}
         values = versions(rollout, stable, asked.namespace)
         run = any_version(asked_of(rollout.spec, compared, plane, values))
-        return await shortfalls_of(self._source_of, rollout.spec, run, now) or ()
+        return await shortfalls_of(within(self._source_of, asked.namespace), rollout.spec, run, now) or ()
 
     async def _templates(
         self, rollout: Rollout, namespace: str

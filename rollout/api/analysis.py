@@ -38,8 +38,9 @@ from rollout.api.measures import (
 )
 from rollout.api.meta import ObjectCondition, ObjectMeta
 from rollout.api.parsing import Kind, parse
+from rollout.api.providers import Provider, SecretKey
 from rollout.api.rollout import Argument
-from rollout.api.selectors import unknown_placeholders
+from rollout.api.selectors import placeholders, unknown_placeholders
 from rollout.api.threshold import DryRun, MeasurementRetention, Threshold, kind_of_metric, one_kind
 from rollout.api.unsupported import ANALYSIS_TEMPLATE
 
@@ -274,20 +275,6 @@ class Compare(Model):
             yield Problem(".noise.tau", "the shape of a histogram is tempered by phi alone", "write phi")
 
 
-class Prometheus(Model):
-    """A Prometheus server."""
-
-    address: Annotated[str, Field(pattern="^(https?://[^ ]+)?$", max_length=2048)] = ""
-    """Where its API is: http://prometheus:9090. Default: the operator's own."""
-
-
-class Provider(Model):
-    """Where the numbers come from."""
-
-    prometheus: Prometheus = Prometheus()
-    """A Prometheus server."""
-
-
 class Metric(Model):
     """One thing to compare."""
 
@@ -305,6 +292,13 @@ class Metric(Model):
         """(field path, text) of everything that may hold placeholders."""
         return tuple((f".compare{path}", text) for path, text in self.compare.selectors)
 
+    @property
+    def credentials(self) -> tuple[tuple[str, str], ...]:
+        """(field path, text) of what secret arguments may stand in."""
+        return tuple(
+            (f".provider.prometheus{path}", text) for path, text in self.provider.prometheus.credentials
+        )
+
 
 AnyMetric = Annotated[
     Annotated[Metric, Tag("tag:compare")] | Annotated[Threshold, Tag("tag:threshold")],
@@ -314,6 +308,29 @@ AnyMetric = Annotated[
 """One thing to judge by: compared with the stable version, or held against conditions."""
 
 
+_SECRETS_STAND = "a secret may stand in provider.prometheus.headers and .authentication alone"
+
+
+class TemplateValueFrom(Model):
+    """Where the value of an argument comes from."""
+
+    secret_key_ref: SecretKey
+    """A Secret; its value may stand in headers and authentication alone."""
+
+
+class TemplateArgument(Argument):
+    """An argument that a template declares."""
+
+    value_from: TemplateValueFrom | None = None
+    """Where the value comes from, in place of `value`."""
+
+    @model_validator(mode="after")
+    def _one_value(self) -> Self:
+        if self.value is not None and self.value_from is not None:
+            raise ValueError("must have value or valueFrom, not both")
+        return self
+
+
 def _known_placeholders(metrics: tuple[AnyMetric, ...], info: ValidationInfo) -> tuple[AnyMetric, ...]:
     if "args" not in info.data:
         return metrics  # they have a problem of their own
@@ -321,8 +338,16 @@ def _known_placeholders(metrics: tuple[AnyMetric, ...], info: ValidationInfo) ->
     problems = [
         Problem(f"[{index}]{path}", f"nothing fills in {{{{{name}}}}}", remedy)
         for index, metric in enumerate(metrics)
-        for path, text in metric.texts
+        for path, text in (*metric.texts, *metric.credentials)
         for name, remedy in unknown_placeholders(text, args)
+    ]
+    secret = {f"args.{argument.name}" for argument in info.data["args"] if argument.value_from is not None}
+    problems += [
+        Problem(f"[{index}]{path}", f"the secret {{{{{name}}}}} would be shown", _SECRETS_STAND)
+        for index, metric in enumerate(metrics)
+        for path, text in metric.texts
+        for name in placeholders(text)
+        if name in secret
     ]
     if problems:
         raise rules.WrongFieldsError(*problems)
@@ -332,7 +357,7 @@ def _known_placeholders(metrics: tuple[AnyMetric, ...], info: ValidationInfo) ->
 class AnalysisTemplateSpec(Model):
     """What to judge by."""
 
-    args: tuple[Argument, ...] = Field((), max_length=64)
+    args: tuple[TemplateArgument, ...] = Field((), max_length=64)
     """Arguments; one without a value must be given by the Rollout."""
     metrics: tuple[AnyMetric, ...] = Field(min_length=1, max_length=METRICS_LIMIT)
     """What is judged by."""

@@ -63,6 +63,20 @@ def unknown_placeholders(text: str, args: frozenset[str]) -> Iterator[tuple[str,
             yield name, f"known are args.NAME, {', '.join(sorted(_OWN))}"
 
 
+def is_open(value: object) -> bool:
+    """Whether it is a text with a placeholder."""
+    return isinstance(value, str) and bool(placeholders(value))
+
+
+def inserted(text: str, values: Mapping[str, str]) -> str:
+    """`text` with each placeholder's value, as it is.
+
+    Raises:
+        KeyError: for a placeholder that has no value.
+    """
+    return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
+
+
 def filled(text: str, values: Mapping[str, str]) -> str:
     """`text` with each placeholder's value, escaped for the double quotes in which it stands.
 

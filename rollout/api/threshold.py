@@ -22,8 +22,9 @@ from pydantic import (
 
 from rollout.api.base import DURATION_PATTERN, Model, Switch, duration_text, parse_duration
 from rollout.api.errors import Problem
+from rollout.api.providers import QueryProvider
 from rollout.api.rules import WrongFieldsError
-from rollout.api.selectors import filled, placeholders
+from rollout.api.selectors import filled, is_open
 from rollout.conditions import ConditionError, Language, condition
 
 RETENTION_LIMIT = 100
@@ -31,12 +32,8 @@ _PLACEHOLDER = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _OPEN_PATTERN = r"\{\{.+\}\}"
 
 
-def _open(value: object) -> bool:
-    return isinstance(value, str) and bool(placeholders(value))
-
-
 def _duration(value: object) -> timedelta | str:
-    return value if isinstance(value, str) and _open(value) else parse_duration(value)
+    return value if isinstance(value, str) and is_open(value) else parse_duration(value)
 
 
 def _duration_text(value: timedelta | str) -> str:
@@ -45,7 +42,7 @@ def _duration_text(value: timedelta | str) -> str:
 
 def _whole(least: int) -> Callable[[object], int | str]:
     def check(value: object) -> int | str:
-        if isinstance(value, str) and _open(value):
+        if isinstance(value, str) and is_open(value):
             return value
         text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
         if not re.fullmatch(r"-?[0-9]{1,9}", text) or int(text) < least:
@@ -70,22 +67,6 @@ CountOrArg = Annotated[int | str, BeforeValidator(_whole(0)), _SCALAR]
 LimitOrArg = Annotated[int | str, BeforeValidator(_whole(-1)), _SCALAR]
 """A number of measurements; -1 switches the limit off."""
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
-
-
-class QueriedPrometheus(Model):
-    """A Prometheus server, and what it is asked."""
-
-    address: Annotated[str, Field(pattern="^(https?://[^ ]+)?$", max_length=2048)] = ""
-    """Where its API is: http://prometheus:9090. Default: the operator's own."""
-    query: Annotated[str, Field(max_length=8192)] = ""
-    """An expression in PromQL; its result is what the conditions speak of. Not beside compare."""
-
-
-class QueryProvider(Model):
-    """Where the numbers come from."""
-
-    prometheus: QueriedPrometheus = QueriedPrometheus()
-    """A Prometheus server."""
 
 
 class Threshold(Model):
@@ -132,7 +113,22 @@ class Threshold(Model):
             ".consecutiveSuccessLimit": self.consecutive_success_limit,
             ".provider.prometheus.query": self.provider.prometheus.query,
         }
-        return tuple((path, text) for path, text in named.items() if isinstance(text, str) and _open(text))
+        window = self.provider.prometheus.range_query
+        if window is not None:
+            where = ".provider.prometheus.rangeQuery"
+            named |= {
+                f"{where}.start": window.start,
+                f"{where}.end": window.end,
+                f"{where}.step": window.step,
+            }
+        return tuple((path, text) for path, text in named.items() if isinstance(text, str) and is_open(text))
+
+    @property
+    def credentials(self) -> tuple[tuple[str, str], ...]:
+        """(field path, text) of what secret arguments may stand in."""
+        return tuple(
+            (f".provider.prometheus{path}", text) for path, text in self.provider.prometheus.credentials
+        )
 
     def resolved(self, values: Mapping[str, str]) -> Self:
         """With every placeholder filled in.
@@ -140,9 +136,14 @@ class Threshold(Model):
         Raises:
             WrongFieldsError: with these values a field is none; paths are relative to the metric.
         """
-        written = _filled(self.manifest(), values)
+        bare = self.provider.prometheus.model_copy(update={"headers": (), "authentication": None})
+        shown = self.model_copy(update={"provider": QueryProvider(prometheus=bare)})
         try:
-            return type(self).model_validate(written)
+            found = type(self).model_validate(_filled(shown.manifest(), values))
+            told = self.provider.prometheus.with_credentials(values)
+            known = {"headers": told.headers, "authentication": told.authentication}
+            asked = found.provider.prometheus.model_copy(update=known)
+            return found.model_copy(update={"provider": QueryProvider(prometheus=asked)})
         except ValidationError as error:
             problems = [
                 Problem(
@@ -214,7 +215,7 @@ def _given(value: Mapping[str, Any]) -> list[str]:
 def _query(value: Mapping[str, Any]) -> bool:
     provider = value.get("provider")
     prometheus = provider.get("prometheus") if isinstance(provider, Mapping) else None
-    return isinstance(prometheus, Mapping) and "query" in prometheus
+    return isinstance(prometheus, Mapping) and bool(prometheus.keys() & {"query", "rangeQuery"})
 
 
 def _filled(value: Any, values: Mapping[str, str]) -> Any:

@@ -83,13 +83,15 @@ _METRICS: tuple[Unsupported, ...] = (
     *_below(f"{_METRIC}.provider", _PROVIDER, job="object", web="object", datadog="object", newRelic="object",
             cloudWatch="object", wavefront="object", graphite="object", influxdb="object", kayenta="object",
             skywalking="object", plugin="object"),
-    *_below(f"{_METRIC}.provider.prometheus", "remove it", rangeQuery="object", headers="array",
-            timeout="any", insecure="boolean", authentication="object"),
+    Unsupported(f"{_METRIC}.provider.prometheus.authentication.sigv4",
+                remedy="name a proxy that signs, such as aws-sigv4-proxy, as the address"),
+    Unsupported(f"{_METRIC}.provider.prometheus.caCert", "string",
+                "have the server's certificate signed by an authority that the operator's image trusts"),
 )  # fmt: skip
 
 ANALYSIS_TEMPLATE: tuple[Unsupported, ...] = (
     Unsupported("spec.templates", "array", "name every template in the Rollout"),
-    Unsupported("spec.args[].valueFrom", remedy=_SELECTOR),
+    Unsupported("spec.args[].valueFrom.fieldRef", remedy=_FIELDS),
     *_METRICS,
 )
 
@@ -101,7 +103,6 @@ ANALYSIS_RUN: tuple[Unsupported, ...] = (
 
 GIT_SOURCE: tuple[Unsupported, ...] = (
     Unsupported("spec.selfHeal", "boolean", "write driftPolicy: Correct or Detect"),
-    Unsupported("spec.deletionPolicy", "string", "objects stay when their GitSource goes"),
     Unsupported("spec.decryption"),
     Unsupported("spec.targetNamespace", "string"),
 )

@@ -6,18 +6,18 @@ up; whoever comes too early tries again in its next turn. Without an answer noth
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from analysis.metric import Rate
 from analysis.planning import shortfalls
 from analysis.policy import InvalidPolicy
-from analysis.sources import Source, SourceDownError
+from analysis.sources import SourceDownError
 from rollout.api.analysisrun import AnalysisRunSpec, parse_analysis_run
 from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec
 from rollout.api.rollout import RolloutSpec
+from rollout.measure.access import ServerSource, SourceOf, within
 from rollout.measure.ahead import holds_of, kind_of
 from rollout.measure.policy import policy_of
 from rollout.measure.recent import lately
@@ -45,9 +45,9 @@ class _Asked:
 
 
 class Foresight:
-    """Says it for all Rollouts; `source_of` gives the source at an address."""
+    """Says it for all Rollouts; `source_of` gives the source behind an access."""
 
-    def __init__(self, source_of: Callable[[str], Source]) -> None:
+    def __init__(self, source_of: SourceOf) -> None:
         self._source_of = source_of
         self._asked: dict[tuple[str, str], _Asked] = {}
         self._busy = False
@@ -72,7 +72,7 @@ class Foresight:
         early = self._busy or (self._not_before is not None and now < self._not_before)
         if not (asked.tried or early or observed.spec is None):
             asked.tried, self._not_before = True, now + APART
-            asked.short = await self._shortfalls(observed.spec, asked.run, now)
+            asked.short = await self._shortfalls(observed.spec, asked.run, observed.namespace, now)
         return asked.short
 
     def _begin(self, key: tuple[str, str], run: Manifest) -> None:
@@ -82,12 +82,12 @@ class Foresight:
             self._asked.pop(key, None)  # whoever measures says so
 
     async def _shortfalls(
-        self, spec: RolloutSpec, run: AnalysisRunSpec, now: datetime
+        self, spec: RolloutSpec, run: AnalysisRunSpec, namespace: str, now: datetime
     ) -> tuple[str, ...] | None:
         self._busy = True
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
-                return await shortfalls_of(self._source_of, spec, run, now)
+                return await shortfalls_of(within(self._source_of, namespace), spec, run, now)
         except TimeoutError:
             return None
         finally:
@@ -95,7 +95,7 @@ class Foresight:
 
 
 async def shortfalls_of(
-    source_of: Callable[[str], Source], spec: RolloutSpec, run: AnalysisRunSpec, now: datetime
+    source_of: ServerSource, spec: RolloutSpec, run: AnalysisRunSpec, now: datetime
 ) -> tuple[str, ...] | None:
     """A sentence for each step that can't reach its margin at the traffic of the hour before `now`.
 

@@ -1,12 +1,11 @@
 """The threshold metrics of one run: measured when they are due, and joined to what the comparison says."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
 
-from analysis.sources import Source
 from analysis.threshold import (
     RETAINED,
     SHORTEST,
@@ -23,6 +22,7 @@ from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.caps import short
 from rollout.api.status import EVIDENCE_LIMIT, MESSAGE_LIMIT_BYTES, Counted, MetricEvidence
 from rollout.api.threshold import MetricResult, Threshold, names
+from rollout.measure.access import ServerSource
 from rollout.measure.measurements import measured
 from rollout.measure.policy import asked_at
 from rollout.measure.records import limits_of, result_of, state_of
@@ -100,12 +100,10 @@ class Held:
                 known = self.states.get(rule.name)
                 self.states[rule.name] = begin_step(known, key, at) if known else begin(key, at)
 
-    async def measure(
-        self, step: str, source_of: Callable[[str], Source], at: datetime, now: datetime
-    ) -> None:
+    async def measure(self, step: str, source_of: ServerSource, at: datetime, now: datetime) -> None:
         """Ask what is due, as of `at`."""
         asked = [rule for rule in self.rules if rule.lasts_in(step) and self._is_due(rule, now)]
-        sources = [source_of(rule.metric.provider.prometheus.address) for rule in asked]
+        sources = [source_of(rule.metric.provider.prometheus) for rule in asked]
         answers = await asyncio.gather(
             *(measured(source, rule.metric, at, now) for source, rule in zip(sources, asked, strict=True))
         )

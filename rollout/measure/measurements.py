@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from analysis.sources import QueryRefusedError, Source, SourceDownError
-from analysis.sources.evaluating import Answer, Evaluating
+from analysis.sources.evaluating import Answer, Evaluating, Ranging, Window
 from analysis.threshold import Measurement, Phase
+from rollout.api.base import parse_duration
 from rollout.api.caps import short
+from rollout.api.providers import QueriedPrometheus, offset
 from rollout.api.threshold import Threshold
 from rollout.conditions import Condition, ConditionError, condition
 
@@ -18,10 +20,8 @@ _SUCCESS, _FAILURE = ".successCondition", ".failureCondition"
 
 async def measured(source: Source, metric: Threshold, at: datetime, now: datetime) -> Measurement:
     """What the metric says at `at`. A source that is away, or refuses, is an error and no answer."""
-    if not isinstance(source, Evaluating):
-        return _said(Phase.ERROR, now, message="this source evaluates no expressions", refused=True)
     try:
-        answer = await source.evaluate(metric.provider.prometheus.query, at)
+        answer = await _answer(source, metric.provider.prometheus, at)
     except QueryRefusedError as refusal:
         return _said(Phase.ERROR, now, message=str(refusal), refused=True)
     except SourceDownError as outage:
@@ -29,12 +29,26 @@ async def measured(source: Source, metric: Threshold, at: datetime, now: datetim
     return judged(metric, answer, now)
 
 
+async def _answer(source: Source, asked: QueriedPrometheus, at: datetime) -> Answer:
+    """Raises what a Source raises."""
+    if asked.range_query is not None:
+        if not isinstance(source, Ranging):
+            raise QueryRefusedError("this source evaluates no ranges")
+        window = asked.range_query
+        first, last = at + offset(window.start), at + offset(window.end)
+        return await source.evaluate_range(asked.query, Window(first, last, parse_duration(window.step)))
+    if not isinstance(source, Evaluating):
+        raise QueryRefusedError("this source evaluates no expressions")
+    return await source.evaluate(asked.query, at)
+
+
 def judged(metric: Threshold, answer: Answer, now: datetime) -> Measurement:
     """The answer held against the conditions."""
     shown = value_text(answer)
     try:
         asked = {path: condition(text, metric.language) for path, text in metric.conditions}
-        wrong = _miscounted(asked, answer)
+        ranged = metric.provider.prometheus.range_query is not None
+        wrong = "" if ranged else _miscounted(asked, answer)
         if wrong:
             return _said(Phase.ERROR, now, shown, wrong, refused=True)
         missing = _missing(asked, answer)

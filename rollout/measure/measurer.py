@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -10,7 +9,7 @@ from analysis.evidence import to_datetime
 from analysis.policy import InvalidPolicy, Policy
 from analysis.reading import Context, Reading, Status
 from analysis.sequential import fold
-from analysis.sources import Arms, Source, take
+from analysis.sources import Arms, take
 from analysis.verdict import judge
 from rollout.api.analysis import Metric
 from rollout.api.analysisrun import AnalysisRun, AnalysisRunSpec, MetricNoise
@@ -18,6 +17,7 @@ from rollout.api.base import Manifest
 from rollout.api.status import RolloutStatus, Stage
 from rollout.measure import noise, routing
 from rollout.measure import policy as words
+from rollout.measure.access import ServerSource, SourceOf, within
 from rollout.measure.course import seen
 from rollout.measure.kept import Kept, UnreadableRunError, as_text, read, step_of
 from rollout.measure.measured import NOTHING, Measured
@@ -43,12 +43,12 @@ class _Refusal:
 
 
 class Measurer:
-    """Asks and judges for all Rollouts; `source_of` gives the source at an address, `lag` is its delay.
+    """Asks and judges for all Rollouts; `source_of` gives the source behind an access, `lag` is its delay.
 
     routed: whether the weights that are recorded split the requests that are counted; not in a replay.
     """
 
-    def __init__(self, source_of: Callable[[str], Source], lag: timedelta, *, routed: bool = True) -> None:
+    def __init__(self, source_of: SourceOf, lag: timedelta, *, routed: bool = True) -> None:
         self._source_of = source_of
         self._lag = lag
         self._routed = routed
@@ -90,7 +90,7 @@ class Measurer:
         ]
         readings = await asyncio.gather(*(self._look(kept, policy, observed, metric, now) for metric in due))
         if not strayed(observed):
-            await kept.held.measure(step, self._source_of, now - self._lag, now)
+            await kept.held.measure(step, self._sources(observed), now - self._lag, now)
         for metric, reading in zip(due, readings, strict=True):
             kept.checkpoint = fold(policy, kept.checkpoint, metric.name, reading)
             kept.due[metric.name] = next_look(self._slot(observed), kept.interval(metric), now)
@@ -109,17 +109,22 @@ class Measurer:
         if kept.calibration is None:
             pods = observed.replica_set(observed.status.current_pod_hash)
             asked = noise.Asked(history, to_datetime(kept.checkpoint.began), pods.available if pods else 1)
-            kept.calibration = asyncio.create_task(self._calibrated(kept.asked.spec, policy, asked))
+            kept.calibration = asyncio.create_task(
+                self._calibrated(self._sources(observed), kept.asked.spec, policy, asked)
+            )
         if not kept.calibration.done():
             return True
         kept.noise, kept.calibration = kept.calibration.result(), None
         return False
 
     async def _calibrated(
-        self, run: AnalysisRunSpec, policy: Policy, asked: noise.Asked
+        self, sources: ServerSource, run: AnalysisRunSpec, policy: Policy, asked: noise.Asked
     ) -> tuple[MetricNoise, ...]:
         async with self._calibrating:
-            return await noise.calibrated(self._source_of, run, policy, asked)
+            return await noise.calibrated(sources, run, policy, asked)
+
+    def _sources(self, observed: Observed) -> ServerSource:
+        return within(self._source_of, observed.namespace)
 
     def _slot(self, observed: Observed) -> int:
         return slot(observed.namespace, observed.name, self._names[observed.name])
@@ -205,7 +210,7 @@ class Measurer:
         until = now - self._lag
         if until <= cut:
             return Reading(cut, cut, Status.WAITING, cause="the next look will")
-        source = self._source_of(metric.provider.prometheus.address)
+        source = self._sources(observed)(metric.provider.prometheus)
         scraped = kept.checkpoint.scrape_interval(metric.name)
         return await take(
             source, policy.metric(metric.name), Arms(arms.canary, arms.stable), cut, until, context, scraped

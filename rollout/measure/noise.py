@@ -5,7 +5,7 @@ as if there were no noise.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +25,7 @@ from rollout.api.analysis import Metric
 from rollout.api.analysisrun import AnalysisRunSpec, MetricNoise
 from rollout.api.measures import Against
 from rollout.api.status import MetricEvidence
+from rollout.measure.access import ServerSource
 
 PATIENCE = timedelta(minutes=2)
 CHUNK = timedelta(hours=1)
@@ -43,7 +44,7 @@ class Asked:
 
 
 async def calibrated(
-    source_of: Callable[[str], Source], run: AnalysisRunSpec, policy: Policy, asked: Asked
+    source_of: ServerSource, run: AnalysisRunSpec, policy: Policy, asked: Asked
 ) -> tuple[MetricNoise, ...]:
     """The noise of each metric that says none itself. Raises nothing."""
     wanted = [metric for metric in run.compared if _tellable(metric)]
@@ -71,12 +72,10 @@ def _tellable(metric: Metric) -> bool:
     return metric.compare.against is Against.STABLE and noise.phi == 1 and noise.tau == 0
 
 
-async def _patiently(
-    source_of: Callable[[str], Source], metric: Metric, policy: Policy, asked: Asked
-) -> MetricNoise:
+async def _patiently(source_of: ServerSource, metric: Metric, policy: Policy, asked: Asked) -> MetricNoise:
     try:
         async with asyncio.timeout(PATIENCE.total_seconds()):
-            source = source_of(metric.provider.prometheus.address)
+            source = source_of(metric.provider.prometheus)
             found = await _calibration(source, metric, policy, asked)
     except (QueryRefusedError, SourceDownError, ValueError, TimeoutError) as why:
         reason = str(why) or f"no answer within {PATIENCE.seconds} s"

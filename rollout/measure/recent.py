@@ -1,16 +1,16 @@
 """What the stable version did lately, as its plan needs it: requests a minute, and each metric's rate."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from analysis.metric import Rate
 from analysis.policy import Policy
-from analysis.sources import Source
 from analysis.sources.recent import Recent, recent
 from rollout.api.analysis import Metric
 from rollout.api.analysisrun import AnalysisRunSpec
+from rollout.measure.access import ServerSource
 
 WINDOW = timedelta(hours=1)
 
@@ -27,7 +27,7 @@ class Lately:
 
 
 async def lately(
-    source_of: Callable[[str], Source],
+    source_of: ServerSource,
     run: AnalysisRunSpec,
     policy: Policy,
     at: datetime,
@@ -55,13 +55,13 @@ async def lately(
 
 
 async def _recent(
-    source_of: Callable[[str], Source], metric: Metric, policy: Policy, at: datetime, window: timedelta
+    source_of: ServerSource, metric: Metric, policy: Policy, at: datetime, window: timedelta
 ) -> Recent:
     arms = metric.compare.arms
     assert arms.stable is not None, "arms of a run are explicit"
     assert arms.canary is not None, "arms of a run are explicit"
     others = () if arms.canary == arms.stable else (arms.canary,)
-    source = source_of(metric.provider.prometheus.address)
+    source = source_of(metric.provider.prometheus)
     return await recent(source, policy.metric(metric.name), arms.stable, others, at, window)
 
 

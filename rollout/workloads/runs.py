@@ -12,6 +12,7 @@ from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec, Problem
 from rollout.api.meta import GROUP, VERSION
+from rollout.api.providers import Provider
 from rollout.api.rollout import AnalysisStep, BackgroundAnalysis, GivenArgument, InlineAnalysis, RolloutSpec
 from rollout.api.selectors import filled
 from rollout.api.threshold import Threshold
@@ -261,7 +262,10 @@ def _arguments(
 
     known: what placeholders say when a run begins; before, one stands for itself.
     """
-    values = {arg.name: arg.value for arg in template.args}
+    values = {
+        arg.name: arg.value_from.secret_key_ref.placeholder if arg.value_from else arg.value
+        for arg in template.args
+    }
     for arg in given:
         later = arg.placeholder
         value = arg.value if later is None else filled(later, known) if known else later
@@ -296,7 +300,8 @@ def _resolved(metric: Metric, values: Mapping[str, str]) -> Metric:
     arms = Arms(
         stable=filled(compare.arms.stable or "", values), canary=filled(compare.arms.canary or "", values)
     )
-    return metric.model_copy(update={"compare": _with(compare, field, measured, arms)})
+    provider = Provider(prometheus=metric.provider.prometheus.with_credentials(values))
+    return metric.model_copy(update={"compare": _with(compare, field, measured, arms), "provider": provider})
 
 
 def _with(compare: Compare, field: str, measured: object, arms: Arms) -> Compare:

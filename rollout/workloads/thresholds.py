@@ -101,7 +101,7 @@ def _retention(asks: Iterable[Ask]) -> Iterator[MeasurementRetention]:
 
 
 def _asked(metric: Threshold) -> set[str]:
-    return {name for _, text in metric.texts for name in placeholders(text)}
+    return {name for _, text in (*metric.texts, *metric.credentials) for name in placeholders(text)}
 
 
 def _own(metric: Threshold) -> set[str]:

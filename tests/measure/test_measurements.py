@@ -1,13 +1,15 @@
 """A result and conditions give a measurement: good, bad, neither, or what somebody has to mend."""
 
 import math
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from analysis.evidence import Labels, Series
 from analysis.sources import PartialAnswerError, QueryRefusedError, SourceDownError
-from analysis.sources.evaluating import Answer, parse_result
+from analysis.sources.evaluating import Answer, Window, parse_result
 from analysis.threshold import Phase
 from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.status import Counted
@@ -229,3 +231,61 @@ async def test_a_refused_query_is_a_problem_with_its_path() -> None:
     assert found.problems == (
         "spec.strategy.canary.steps[1].analysis: metric b@1: parse error (mend it in its AnalysisTemplate)",
     )
+
+
+@dataclass
+class Ranged:
+    """Answers ranges, and remembers which."""
+
+    answer: Answer
+    asked: list[Window] = field(default_factory=list)
+
+    async def query(self, selector: str, at: datetime, span: timedelta) -> tuple[Series, ...]:
+        raise AssertionError("no samples are asked")
+
+    async def instant(self, expression: str, at: datetime) -> tuple[tuple[Labels, float], ...]:
+        raise AssertionError("no instant is asked")
+
+    async def evaluate_range(self, expression: str, window: Window) -> Answer:
+        self.asked.append(window)
+        return self.answer
+
+
+RANGE = {"start": 'now() - duration("{{args.back}}")', "end": "now()", "step": "{{args.step}}"}
+
+
+def ranged(condition: str) -> Threshold:
+    provider = {"prometheus": {"query": "q", "rangeQuery": RANGE}}
+    return metric(condition, provider=provider).resolved({"args.back": "5m", "args.step": "30"})
+
+
+async def test_a_range_is_asked_back_from_the_instant_of_the_measurement() -> None:
+    source = Ranged((1.0, 2.0, 3.0))
+    found = await measured(source, ranged("all(result, # < 4)"), NOW, NOW)
+    assert source.asked == [Window(NOW - timedelta(minutes=5), NOW, timedelta(seconds=30))]
+    assert (found.phase, found.value) == (Phase.SUCCESSFUL, "[1,2,3]")
+
+
+async def test_the_first_value_of_a_range_is_the_first_in_time_so_it_may_be_asked_of() -> None:
+    found = await measured(Ranged((1.0, 2.0)), ranged("result[0] < 2"), NOW, NOW)
+    assert found.phase is Phase.SUCCESSFUL
+
+
+async def test_a_range_with_one_bad_value_is_bad_where_all_must_be_good() -> None:
+    found = await measured(Ranged((1.0, 9.0)), ranged("all(result, # < 4)"), NOW, NOW)
+    assert found.phase is Phase.FAILED
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        pytest.param({"start": "yesterday"}, "write now\\(\\)", id="another way to write a time"),
+        pytest.param({"start": 'now() + duration("1m")'}, "lies after the end", id="back to front"),
+        pytest.param({"step": "100ms"}, "more than 500 values", id="too fine"),
+        pytest.param({"step": "0s"}, "longer than 0s", id="no step"),
+    ],
+)
+def test_a_range_that_cant_be_asked_is_refused(changed: dict[str, str], says: str) -> None:
+    window = {"start": 'now() - duration("5m")', "end": "now()", "step": "30s"} | changed
+    with pytest.raises(ValueError, match=says):
+        metric("result > 1", provider={"prometheus": {"query": "q", "rangeQuery": window}})

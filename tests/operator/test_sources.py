@@ -5,11 +5,24 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from analysis.sources import QueryRefusedError
+from rollout.api.providers import Prometheus
+from rollout.measure.access import Access
 from rollout.operator.sources import NotAllowed, Sources
 from rollout.settings import Settings
 
 OWN, OTHER = "http://prometheus:9090", "http://169.254.169.254"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def sources(settings: Settings) -> Sources:
+    async def no_secrets(namespace: str, name: str, field: str) -> dict[str, bytes]:
+        raise AssertionError(f"{field} asks for {name} of {namespace}")
+
+    return Sources(settings, no_secrets)
+
+
+def server(address: str) -> Access:
+    return Access(Prometheus(address=address), "shop")
 
 
 @pytest.mark.parametrize(
@@ -33,7 +46,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 async def test_what_may_not_be_asked_is_refused_with_its_field_and_the_remedy(
     settings: Settings, address: str, says: str
 ) -> None:
-    source = Sources(settings).at(address)
+    source = sources(settings).at(server(address))
     for asked in (source.query("up", NOW, timedelta(seconds=1)), source.instant("up", NOW)):
         with pytest.raises(QueryRefusedError, match=r"^provider\.prometheus\.address: ") as refused:
             await asked
@@ -49,6 +62,6 @@ async def test_what_may_not_be_asked_is_refused_with_its_field_and_the_remedy(
     ],
 )
 def test_what_may_be_asked_is_asked(settings: Settings, address: str) -> None:
-    sources = Sources(settings)
-    assert not isinstance(sources.at(address), NotAllowed)
-    sources.close()
+    found = sources(settings)
+    assert not isinstance(found.at(server(address)), NotAllowed)
+    found.close()
