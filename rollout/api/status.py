@@ -346,6 +346,8 @@ class RolloutStatus(Model):
     promoted: tuple[PromotedRevision, ...] = ()
     """Versions in the order of their promotions, the stable one last: `spec.rollbackWindow` counts them."""
     source: SourceStatus | None = None
+    pruned: str = ""
+    """A hash of the dropped fields that the last Event `FieldsPruned` named; '' where none are dropped."""
     reduced_since: datetime | None = None
     """Since when only what decisions need is recorded, because the server refused more."""
 

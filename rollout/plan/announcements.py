@@ -72,8 +72,10 @@ def announced(
         yield Announce(_REASONS[signal], _sentence(facts, after, signal), signal in _WARNINGS)
     yield from of_deeds(facts, after, deeds)
     yield from _of_conditions(before, after)
-    if before.observed_generation != facts.observed.generation:
+    changed = before.observed_generation != facts.observed.generation
+    if changed:
         yield from _of_replicas(facts)
+    if changed or before.pruned != after.pruned:
         for note in facts.observed.notes:
             reason, _, message = note.partition(": ")
             yield Announce(reason, message, warning=True)

@@ -1,6 +1,7 @@
 """What people read of a status: phase, message, conditions, counts. It decides nothing."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 
 from rollout.api.status import (
     EVIDENCE_LIMIT,
@@ -28,6 +29,7 @@ def described(facts: Facts, status: RolloutStatus, signal: Signal | None) -> Rol
         update={
             "observed_generation": facts.observed.generation,
             "source": status.source or facts.observed.source,
+            "pruned": _hash(facts.observed.notes),
             "controller_pause": bool(status.pause_conditions),
             "step": _step(facts, status) if facts.steps and status.stage in UNDER_WAY else "",
             "canary": status.canary.model_copy(
@@ -42,6 +44,10 @@ def described(facts: Facts, status: RolloutStatus, signal: Signal | None) -> Rol
     phase, message = _phase(facts, status, signal)
     status = status.model_copy(update={"phase": phase, "message": _short(message)})
     return status.model_copy(update={"conditions": _conditions(facts, status)})
+
+
+def _hash(notes: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(notes).encode()).hexdigest()[:10] if notes else ""
 
 
 def leaving(facts: Facts, status: RolloutStatus, message: str) -> RolloutStatus:

@@ -312,6 +312,9 @@ async def test_a_field_that_a_careless_client_had_dropped_is_named(shop: Shop, t
     await shop.kubectl("apply", "--server-side=false", "--validate=false", f"--filename={wrong}")
     message = await shop.told("FieldsPruned", "spec.replicaz")
     assert "did you mean replicas?" in message
+    wrong = _written(tmp_path, {"replicaz": 3, "pauzed": True})
+    await shop.kubectl("apply", "--server-side=false", "--validate=false", f"--filename={wrong}")
+    await shop.told("FieldsPruned", "spec.pauzed")  # though nothing of what is stored has changed
 
 
 def _written(folder: Path, change: manifests.Manifest) -> Path:
