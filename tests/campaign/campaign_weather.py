@@ -1,9 +1,15 @@
 """The weather of one schedule: what befalls which call, who works when, and what others do meanwhile."""
 
 import asyncio
+import os
 import random
+import shutil
+import signal
+import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import manifests
@@ -14,10 +20,12 @@ from rollout.sandbox.apiserver.resource import PODS, SERVICES
 from rollout.sandbox.kubelet.scripted import Act
 
 from . import holding
+from .campaign_repository import READS, gits, killed, left_alone
 from .cluster import ROUTES, Cluster
-from .faults import CALLS, FREEZES, Fault, Kind
+from .faults import CALLS, FREEZES, STATEMENTS, Fault, Kind
 from .incarnation import Incarnation
 from .scene import Scene
+from .statements import Killed, Statements
 from .wire import Wire
 
 WRITES = {"create", "update", "patch", "delete"}
@@ -68,20 +76,27 @@ class Weather:
         """The call site of each write."""
         self.sites: Counter[str] = Counter()
         self.struck: list[str] = []
+        self.statements = Statements(self._at_statement)
+        self._disk: Path | None = None
+        """What is left to the next operator."""
+        self._disks: dict[str, Path] = {}
+        self._child: subprocess.Popen[bytes] | None = None
+        """The git that was started last."""
         cluster.scripts.set(Act.READY, after_s=READY_S)
         self.calls: list[str] | None = None
         """Every call, where somebody wants to know."""
 
     # The faults
 
-    def begin(self) -> None:
-        """From now on calls are counted, and things go wrong."""
+    def begin(self, *, every: bool = False) -> None:
+        """From now on calls are counted, and things go wrong; `every` statement is counted only if asked."""
         self._left = [each for each in self._faults if each.kind in CALLS]
         self.requests = 0
         self.written.clear()
         self.sites.clear()
+        self.statements.watch([each for each in self._faults if each.kind in STATEMENTS], every=every)
         for fault in self._faults:
-            if fault.kind not in CALLS:
+            if fault.kind not in CALLS and fault.kind not in STATEMENTS:
                 self._spawn(self._befall(fault))
 
     def clear(self) -> None:
@@ -114,6 +129,32 @@ class Weather:
         if fault.kind in FREEZES:
             self._freeze(fault.seconds, wire)
         return fault.kind, fault.seconds
+
+    def _git_started(self, words: str, child: "subprocess.Popen[bytes]") -> None:
+        self._child = child
+        self.statements.reached(words)
+
+    def _at_statement(self, fault: Fault, wire: Wire) -> None:
+        """An operator is about to run a statement, or has just started a git."""
+        assert self._scene.repository is not None
+        home, server = self._scene.repository.home, self._scene.repository.bare
+        disk = home / self._disks[wire.name]
+        if fault.kind is Kind.GIT_KILLED:
+            self.struck.append(str(fault))
+            assert self._child is not None
+            time.sleep(fault.seconds)  # its own time, not the operators'
+            strikes = self._child.poll() is None
+            os.killpg(self._child.pid, signal.SIGKILL) if strikes else None
+            killed(home, server, disk, locks=strikes and fault.site not in READS)
+            return
+        self.struck.append(f"{fault}: {', '.join(_words(each) for each in gits(home).values()) or 'no git'}")
+        left_alone(home) if fault.kind is Kind.LEFT_GIT else killed(home, server, disk)
+        if fault.kind is not Kind.LOST_DISK and disk.exists():
+            self._disk = home / f"what {wire.name} left"
+            shutil.copytree(disk, self._disk, symlinks=True)
+        self._nobody_for(fault.seconds)
+        wire.kill()
+        raise Killed
 
     def _freeze(self, seconds: float, wire: Wire) -> None:
         """Another one takes over: at once, or when the Lease has run out, where it is lost by then."""
@@ -279,10 +320,14 @@ class Weather:
     def work(self) -> None:
         """One more operator begins."""
         self._born += 1
+        self.statements.go_on()
         wire = Wire(self._cluster, f"operator {self._born}", self.ails)
         wire.late_s = self._late
         wire.tenure = holding.begun() if self._lease else None
-        operator = Incarnation(wire, self._scene.prometheus, self._scene.mirrors(wire.name))
+        self._disks[wire.name] = self._disk or Path(f"mirrors of {wire.name}")
+        self._disk = None
+        mirrors = self._scene.mirrors(self._disks[wire.name], self._git_started)
+        operator = Incarnation(wire, self._scene.prometheus, mirrors)
         self._working.append(operator)
         task = operator.start()
         task.add_done_callback(lambda ended: self._ended(operator, ended))
@@ -312,6 +357,7 @@ class Weather:
     def end(self) -> None:
         """Nobody begins any more."""
         self._over = True
+        self.statements.end()
 
     async def _after(self, seconds: float, do: Callable[[], object]) -> None:
         await asyncio.sleep(seconds)
@@ -319,3 +365,9 @@ class Weather:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work))
+
+
+def _words(command: bytes) -> str:
+    """`git push`, of a command line."""
+    words = command.decode(errors="replace").split("\0")
+    return " ".join(words[:2]) if words[0] != "env" else "git that begins"

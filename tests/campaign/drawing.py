@@ -1,12 +1,12 @@
 """Schedules: drawn from a seed, or every one of a kind."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from .faults import CALLS, FREEZES, GIT, Fault, Kind
+from .faults import CALLS, FREEZES, GIT, STATEMENTS, Fault, Kind
 from .prometheus import Mode
 from .schedule import Schedule
-from .stories import AT_A_MOMENT, FIRST, GIT_STORIES, STORIES, Story
+from .stories import AT_A_MOMENT, FIRST, GIT_STORIES, STORIES, WRITTEN_BACK, Story
 
 DOWN_S = 3.0
 """How long it takes until a killed operator is started again."""
@@ -27,6 +27,8 @@ LONGEST = {
 """For how many seconds what begins at a time lasts at most."""
 LASTS_S = 60.0
 """Faults begin within so many seconds of the change: about as long as a story takes."""
+MIDWAY_S = 0.006
+"""How long a git lives at most that is killed: it takes about so long."""
 MOMENT_S = 50.0
 """What people do at any moment, they do within so many seconds of the change."""
 DRAWN = (*STORIES, *AT_A_MOMENT, FIRST)
@@ -47,7 +49,7 @@ def drawn(seed: int) -> Schedule:
 def _fault(dice: random.Random) -> Fault:
     if dice.random() < 0.5:
         return _on_a_call(dice, dice.choice(DRAWN_CALLS))
-    kind = dice.choice([each for each in Kind if each not in CALLS and each not in GIT])
+    kind = dice.choice([each for each in Kind if each not in CALLS and each not in GIT | STATEMENTS])
     lasts = round(dice.uniform(1.0, LONGEST[kind]), 1) if kind in LONGEST else 0.0
     mode = dice.choice(list(Mode)) if kind is Kind.METRICS else None
     return Fault(kind, time=round(dice.uniform(0.0, LASTS_S), 1), seconds=lasts, mode=mode)
@@ -62,6 +64,25 @@ def drawn_with_git(seed: int) -> Schedule:
     ail = Fault(kind, time=round(dice.uniform(0.0, LASTS_S), 1), seconds=lasts)
     faults = (ail, *(_fault(dice) for _ in range(dice.randint(0, 3))))
     return Schedule(story.name, faults, seed)
+
+
+def drawn_at_statement(seed: int, counted: Mapping[str, Mapping[str, int]]) -> Schedule:
+    """A story whose verdict goes back to Git, stopped at a statement of the work on Git, or at two;
+    `counted`: how often each runs in each story, up to the pushed verdict.
+    """
+    dice = random.Random(f"statements {seed}")
+    story = dice.choice(WRITTEN_BACK)
+    times = dice.choice((1, 1, 1, 1, 2))
+    return Schedule(story.name, tuple(_at_statement(dice, counted[story.name]) for _ in range(times)), seed)
+
+
+def _at_statement(dice: random.Random, counted: Mapping[str, int]) -> Fault:
+    kind = dice.choice((Kind.LEFT_GIT, Kind.LOST_GIT, Kind.LOST_GIT, Kind.LOST_DISK, Kind.GIT_KILLED))
+    starts = kind is Kind.GIT_KILLED
+    site = dice.choice(sorted(each for each in counted if each.startswith("git ") is starts))
+    nth = dice.choice((1, counted[site], dice.randint(1, counted[site])))
+    seconds = round(dice.uniform(0.0, MIDWAY_S), 4) if starts else DOWN_S
+    return Fault(kind, site=site, nth=nth, seconds=seconds)
 
 
 def _on_a_call(dice: random.Random, kind: Kind) -> Fault:

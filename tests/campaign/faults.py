@@ -44,6 +44,11 @@ class Kind(StrEnum):
     GIT_GONE = "Git is gone"
     GIT_HANGS = "Git hangs"
     GIT_FORCED = "the branch is forced"
+    # to an operator's work on Git, at the n-th time that a statement runs or a git is started
+    LEFT_GIT = "killed, its git goes on"
+    LOST_GIT = "killed with its git"
+    LOST_DISK = "killed with its git, its disk is lost"
+    GIT_KILLED = "a git is killed"
     # to the world
     POD_GONE = "a pod is deleted"
     CANARY_GONE = "all canary pods are deleted"
@@ -59,6 +64,7 @@ class Kind(StrEnum):
 CALLS = tuple(Kind)[: list(Kind).index(Kind.STORM)]
 """What happens to one call."""
 FREEZES = {Kind.FREEZE_BEFORE, Kind.FREEZE_AFTER, Kind.FREEZE_SENT}
+STATEMENTS = {Kind.LEFT_GIT, Kind.LOST_GIT, Kind.LOST_DISK, Kind.GIT_KILLED}
 GIT = {Kind.GIT_GONE, Kind.GIT_HANGS, Kind.GIT_FORCED}
 ERRORS = {
     Kind.CONFLICT: 409,

@@ -5,7 +5,7 @@ from itertools import islice
 
 from . import drawing
 from .schedule import Schedule, Stage
-from .stories import BY_NAME, FIRST, STORIES
+from .stories import BY_NAME, FIRST, STORIES, WRITTEN_BACK
 
 SWEPT = (FIRST, *STORIES)
 
@@ -32,8 +32,21 @@ def git(_: Stage, seed: int, count: int) -> Iterator[Schedule]:
     return (drawing.drawn_with_git(each) for each in range(seed, seed + max(count // 100, 20)))
 
 
+def statements(stage: Stage, seed: int, count: int) -> Iterator[Schedule]:
+    """One for each 16 random schedules, stopped at any statement between fetch and the pushed verdict."""
+    counted = {each.name: stage.run(Schedule(each.name), statements=True).statements for each in WRITTEN_BACK}
+    for each in range(seed, seed + max(count // 16, 20)):
+        yield drawing.drawn_at_statement(each, counted)
+
+
 Part = Callable[[Stage, int, int], Iterator[Schedule]]
-PARTS: dict[str, Part] = {"kills": kills, "sites": sites, "git": git, "random": random}
+PARTS: dict[str, Part] = {
+    "kills": kills,
+    "sites": sites,
+    "git": git,
+    "statements": statements,
+    "random": random,
+}
 
 
 def scheduled(part: str, stage: Stage, seed: int, count: int, most: int | None = None) -> list[Schedule]:

@@ -4,28 +4,39 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import manifests
+import yaml
 from chronicle import HASH, Entry, World, percent
 from manifests import CANARY, STABLE, Manifest
 
 from rollout.api.status import RolloutStatus
 from rollout.git.mirror import Mirrors
+from rollout.manifests import secrets_in
 from rollout.observe.reading import read_status
 from rollout.sandbox import clock
 from rollout.sandbox import manifests as applying
 from rollout.sandbox.apiserver.local import JSON_PATCH, ApiError
-from rollout.sandbox.apiserver.resource import ENDPOINT_SLICES, PODS, REPLICA_SETS, SERVICES, Resource
+from rollout.sandbox.apiserver.resource import (
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    PODS,
+    REPLICA_SETS,
+    SERVICES,
+    Resource,
+)
 from rollout.sandbox.apiserver.store import Event, Storage
 from rollout.sandbox.controllers.pods import is_ready
+from tests.forge.forge_servers import Host, Hub
 
-from .campaign_repository import InlineMirrors, Repository
+from .campaign_repository import InlineMirrors, Repository, Started
 from .checks import Checks
 from .cluster import GIT_SOURCES, NAMESPACE, ROLLOUTS, ROUTES, RUNS, Cluster
 from .prometheus import Prometheus
 
-WATCHED = (ROLLOUTS, ROUTES, SERVICES, REPLICA_SETS, ENDPOINT_SLICES, PODS, RUNS, GIT_SOURCES)
+WATCHED = (ROLLOUTS, ROUTES, SERVICES, REPLICA_SETS, ENDPOINT_SLICES, PODS, RUNS, GIT_SOURCES, CONFIG_MAPS)
 
 
 class Never(AssertionError):  # noqa: N818 -- it reads as what it says
@@ -52,6 +63,10 @@ class Scene:
     """When people act in stories in which they may act at any time: seconds after the change."""
     repository: Repository | None = None
     """Where its manifests come from, in stories of Git."""
+    disk: Path = Path()
+    """Of the newest operator."""
+    host: Host = field(default_factory=lambda: Hub(anything=True))
+    """Of that repository, in stories in which it is told of verdicts."""
     checks: Checks | None = None
     """What writes are held to, from when they are watched."""
     _pulse: asyncio.Event = field(default_factory=asyncio.Event)
@@ -140,11 +155,12 @@ class Scene:
             if end["conditions"]["ready"]
         ]
 
-    def mirrors(self, operator: str) -> Mirrors | None:
-        """What an operator has of the repository."""
+    def mirrors(self, disk: str | Path, started: Started) -> Mirrors | None:
+        """What an operator has of the repository, on its disk; `started` hears of each git."""
         if self.repository is None:
             return None
-        return InlineMirrors(self.repository.home / f"mirrors of {operator}", self.repository)
+        self.disk = self.repository.home / disk
+        return InlineMirrors(self.disk, self.repository, started)
 
     # What stands
 
@@ -214,7 +230,8 @@ class Scene:
         assert self.repository is not None
         told = (self.objects.get((GIT_SOURCES.plural, manifests.NAME)) or {}).get("status") or {}
         ready = [each["status"] for each in told.get("conditions") or () if each["type"] == "Ready"]
-        return ready == ["True"] and str(told.get("lastAppliedRevision", "")).endswith(self.repository.tip)
+        head = self.repository.head
+        return ready == ["True"] and bool(head) and str(told.get("lastAppliedRevision")).endswith(head)
 
     # What people and others do
 
@@ -232,6 +249,11 @@ class Scene:
         """Apply as a person would."""
         named = [{**each, "metadata": {**each["metadata"], "namespace": NAMESPACE}} for each in objects]
         await applying.apply(self.cluster.client(), named)
+
+    async def may_read_secrets(self, *secrets: Manifest) -> None:
+        """An administrator lets the operator read the namespace's Secrets, of which some are made."""
+        await applying.apply(self.cluster.client(), list(yaml.safe_load_all(secrets_in([NAMESPACE]))))
+        await self.apply(*secrets)
 
     async def patch(self, resource: Resource, name: str, body: Any) -> None:
         """A merge patch, or a JSON patch where `body` is a list."""

@@ -4,13 +4,15 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from manifests import Manifest
 
-from . import holding, stories
+from . import holding, stories, written_back
+from .campaign_forge import hosted
 from .campaign_repository import Repository
 from .campaign_weather import Weather
 from .checks import Checks
@@ -25,6 +27,7 @@ FAULTY_S = 120.0
 SETTLES_S = 3600.0
 REST_S = 30.0
 QUIET_S = 120.0
+LOOKS_S = 5.0
 WORLDLY = {
     Kind.POD_GONE,
     Kind.CANARY_GONE,
@@ -99,6 +102,8 @@ class Outcome:
     written: list[str] = field(default_factory=list)
     """The call site of each write: `create events`."""
     sites: dict[str, int] = field(default_factory=dict)
+    statements: dict[str, int] = field(default_factory=dict)
+    """How often each statement of the work on Git ran until its end was there, where that was asked for."""
     virtual_s: float = 0.0
     cpu_s: float = 0.0
     history: list[str] = field(default_factory=list)
@@ -128,8 +133,8 @@ class Stage:
         assert not first.violations, first.violations
         self._standing = self._cluster.kept(first.virtual_s)
 
-    def run(self, schedule: Schedule, *, calls: list[str] | None = None) -> Outcome:
-        """Play one."""
+    def run(self, schedule: Schedule, *, calls: list[str] | None = None, statements: bool = False) -> Outcome:
+        """Play one; with `statements`, count those of the work on Git."""
         story = BY_NAME[schedule.story]
         outcome = Outcome(schedule)
         began = time.process_time()
@@ -142,7 +147,8 @@ class Stage:
         ):
             repository = Repository(Path(home)) if story.git else None
             try:
-                play(_played(self._cluster, story, outcome, calls, repository), kept.at_s)
+                played = _played(self._cluster, story, outcome, calls, repository, statements=statements)
+                play(played, kept.at_s)
             except Standstill as standstill:
                 outcome.violations.append(f"it stands still: {standstill}")
         outcome.cpu_s = time.process_time() - began
@@ -155,6 +161,8 @@ async def _played(
     outcome: Outcome,
     calls: list[str] | None,
     repository: Repository | None,
+    *,
+    statements: bool,
 ) -> None:
     scene = Scene(cluster)
     scene.repository = repository
@@ -163,18 +171,23 @@ async def _played(
     weather.calls = calls
     scene.open()
     controllers = cluster.run()
+    hosted_there = AsyncExitStack()
+    if story.modes:
+        await hosted_there.enter_async_context(hosted(scene.host))
     weather.work()
     kinds = {fault.kind for fault in schedule.faults}
     try:
         if story.git:
-            await stories.from_git(scene)
+            await stories.from_git(scene, story.modes)
         scene.world.stale_s = SLOW_S if kinds & SLOWS else QUICK_S
         scene.watch(Checks(scene.world, scene.prometheus, list(story.steps), counts=not kinds & FALSIFIES))
         began = asyncio.get_running_loop().time()
-        weather.begin()
+        weather.begin(every=statements)
         asyncio.get_running_loop().call_later(FAULTY_S, weather.clear)
         scene.moment = schedule.moment
         await story.tell(scene)
+        await _arrives(scene, story, outcome)
+        outcome.statements = dict(weather.statements.counted)
         await _settled(scene, story, outcome, began, worldly=bool(kinds & WORLDLY))
         outcome.virtual_s = asyncio.get_running_loop().time() - began
     except Never as never:
@@ -187,10 +200,11 @@ async def _played(
         outcome.history = told(scene.history)
     weather.end()
     await controllers.stop()
+    await hosted_there.aclose()
 
 
-async def _settled(scene: Scene, story: Story, outcome: Outcome, began: float, *, worldly: bool) -> None:
-    """It ends as it has to, rests there, and then costs nothing."""
+async def _arrives(scene: Scene, story: Story, outcome: Outcome) -> None:
+    """It ends as it has to, and Git says so."""
     phases = {end.phase for end in story.ends}
 
     def there() -> bool:
@@ -199,12 +213,29 @@ async def _settled(scene: Scene, story: Story, outcome: Outcome, began: float, *
         return scene.told.get("phase", "") in phases and not _differs(scene, story, outcome)
 
     await scene.until("the end", there, SETTLES_S)
+    if story.modes:
+        await _told_to_git(scene, story)
+
+
+async def _told_to_git(scene: Scene, story: Story) -> None:
+    """Nothing that the API server hears of tells when a verdict has been pushed."""
+    until = asyncio.get_running_loop().time() + SETTLES_S
+    while missing := written_back.missing(scene, story):
+        if asyncio.get_running_loop().time() > until:
+            raise Never("; ".join(missing))
+        await asyncio.sleep(LOOKS_S)
+
+
+async def _settled(scene: Scene, story: Story, outcome: Outcome, began: float, *, worldly: bool) -> None:
+    """It rests there, and then costs nothing."""
     faulty = began + FAULTY_S - asyncio.get_running_loop().time()
     await asyncio.sleep(max(faulty, 0.0) + REST_S)
     outcome.violations += [f"it went on: {each}" for each in _differs(scene, story, outcome)]
     quiet = len(scene.ours())
     await asyncio.sleep(QUIET_S)
     outcome.violations += [f"a write at rest: {each}" for each in told(scene.ours()[quiet:])]
+    if story.modes:
+        outcome.violations += written_back.broken(scene, story)
     weights = tuple(scene.weights())
     if not worldly and story.weights and weights != story.weights:
         outcome.violations.append(f"the weights were {list(weights)}, not {list(story.weights)}")

@@ -1,22 +1,39 @@
 """What people do while everything around goes wrong, and how it ends."""
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import manifests
 from manifests import CANARY, STABLE, Manifest
 from repository import git_source, text
 
 from rollout.api.intents import IntentKey
+from tests.forge.forge_servers import TOKEN
 
-from .cluster import ROLLOUTS
+from .campaign_forge import HOST
+from .cluster import NAMESPACE, ROLLOUTS
 from .scene import Scene
 
 REPLICAS = 3
 FILE = "deploy/rollout.yaml"
 ADDRESS = "http://prometheus:9090"
 LONG_S = 3600.0
+SETTINGS = {name: f"deploy/{name}.yaml" for name in ("kept", "changed", "dropped")}
+"""ConfigMaps beside the Rollout, by what the second commit does to them."""
+TOKEN_OF_HOST: Manifest = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {"name": "git-api"},
+    "data": {"token": base64.b64encode(TOKEN.encode()).decode()},
+}
+PROVIDER: Manifest = {
+    "type": "github",
+    "address": HOST,
+    "repository": "shop/env",
+    "secretRef": {"name": "git-api"},
+}
 GATE: Manifest = {"judge": {"minDuration": "1s", "maxDuration": "30m"}}
 STEPS: tuple[Manifest, ...] = (
     {"setWeight": 20},
@@ -185,13 +202,43 @@ async def promote_at(scene: Scene) -> None:
     await scene.annotate("promote-full", "now")
 
 
-async def from_git(scene: Scene) -> None:
-    """The first version stands, from Git."""
+async def from_git(scene: Scene, modes: Sequence[str] = ()) -> None:
+    """The first version stands, from Git; `modes` of writing back, notes where there are none."""
     assert scene.repository is not None
     traffic = text(*manifests.traffic(), template())
-    scene.repository.commit({"deploy/traffic.yaml": traffic, FILE: text(rollout("shop:v1"))})
-    await scene.apply(git_source(scene.repository.url, interval="10s"))
+    files = {"deploy/traffic.yaml": traffic, FILE: text(rollout("shop:v1"))}
+    spec: Manifest = {"interval": "10s"}
+    if modes:
+        files |= {path: text(settings(name, "v1")) for name, path in SETTINGS.items()}
+        spec = {"interval": "30s", "writeBack": {"modes": list(modes), "provider": PROVIDER}}
+        await scene.may_read_secrets(TOKEN_OF_HOST)
+    scene.repository.commit(files)
+    await scene.apply(git_source(scene.repository.url, **spec))
     await scene.until("v1", lambda: scene.told.get("phase") == "Healthy" and scene.current, LONG_S)
+
+
+def settings(name: str, value: str) -> Manifest:
+    """What a commit brings beside the Rollout."""
+    metadata = {"name": name}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"version": value}}
+
+
+async def promoted_and_told(scene: Scene) -> None:
+    """A good version is committed, with other changes."""
+    _commit_with_settings(scene, "shop:v2")
+
+
+async def refused_and_told(scene: Scene) -> None:
+    """A version that fails 6 % of its requests is committed, with other changes."""
+    _commit_with_settings(scene, "shop:v2-bad")
+
+
+def _commit_with_settings(scene: Scene, image: str) -> None:
+    assert scene.repository is not None
+    changed, dropped = SETTINGS["changed"], SETTINGS["dropped"]
+    files = {FILE: text(rollout(image)), changed: text(settings("changed", image)), dropped: None}
+    scene.repository.commit(files)
+    scene.host.branches.add(f"rollout/revert-{NAMESPACE}-{manifests.NAME}-{scene.repository.tip[:12]}")
 
 
 async def committed(scene: Scene) -> None:
@@ -247,6 +294,8 @@ class Story:
     steps: tuple[Manifest, ...] = STEPS
     git: bool = False
     """Whether its manifests come from a repository."""
+    modes: tuple[str, ...] = ()
+    """How its verdicts go back to Git, where that is looked at."""
 
 
 def _promoted(image: str) -> End:
@@ -257,6 +306,12 @@ def _promoted(image: str) -> End:
 def _taken_back(image: str) -> End:
     serving = {"images": ((image, REPLICAS),), "serves": (image, image), "weight": 0}
     return End("Healthy", "Stable", "FastRolledBack", **serving)
+
+
+def _put_back(image: str, verdict: str) -> End:
+    return replace(
+        _refused(verdict), phase="Healthy", stage="Stable", verdict="Promoted", images=((image, REPLICAS),)
+    )
 
 
 def _refused(verdict: str) -> End:
@@ -289,4 +344,29 @@ GIT_STORIES = (
     Story("mended in Git", mended, (_promoted("shop:v2"),), UP, git=True),
     Story("superseded from Git", superseded_in_git, (_promoted("shop:v3"),), AGAIN, git=True),
 )
-BY_NAME = {story.name: story for story in (FIRST, *STORIES, *AT_A_MOMENT, *GIT_STORIES)}
+PUT_BACK = Story(
+    "put back in Git",
+    refused_and_told,
+    (_put_back("shop:v1", "RolledBack"),),
+    (0, 20, 0),
+    git=True,
+    modes=("notes", "revertCommit", "commitStatus"),
+)
+PROPOSED = Story(
+    "proposed to be put back",
+    refused_and_told,
+    (_refused("RolledBack"),),
+    (0, 20, 0),
+    git=True,
+    modes=("notes", "revertBranch", "commitStatus"),
+)
+TOLD = Story(
+    "promoted and told to Git",
+    promoted_and_told,
+    (_promoted("shop:v2"),),
+    UP,
+    git=True,
+    modes=("notes", "commitStatus"),
+)
+WRITTEN_BACK = (PUT_BACK, PROPOSED, TOLD)
+BY_NAME = {story.name: story for story in (FIRST, *STORIES, *AT_A_MOMENT, *GIT_STORIES, *WRITTEN_BACK)}
