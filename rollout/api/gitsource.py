@@ -49,6 +49,13 @@ class DriftPolicy(StrEnum):
     OFF = "Off"
 
 
+class DeletionPolicy(StrEnum):
+    """What becomes of what was applied when its GitSource is deleted."""
+
+    ORPHAN = "Orphan"
+    DELETE = "Delete"
+
+
 class InvalidPolicy(StrEnum):
     """What becomes of a revision in which an object is wrong."""
 
@@ -142,6 +149,8 @@ class GitSourceSpec(Model):
     """Whether what leaves Git is deleted. Never on an error, and never most of it without approval."""
     on_invalid: InvalidPolicy = InvalidPolicy.REFUSE_REVISION
     """RefuseRevision: nothing of a revision with a mistake is applied. SkipObject: the rest of it is."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.ORPHAN
+    """What becomes of what was applied when this GitSource is deleted. Orphan: it stays. Delete: it goes."""
     drift_policy: DriftPolicy = DriftPolicy.CORRECT
     """Correct: what somebody changes beside Git is changed back. Detect: it is told. Off: neither."""
     drift_interval: Pause = timedelta(minutes=5)

@@ -12,6 +12,8 @@ VERSION = "v1alpha1"
 ARGO_GROUP = "argoproj.io"
 TRAFFIC_FINALIZER = f"{GROUP}/traffic"
 """On a Rollout while a weight or a selector may be ours: it goes when the traffic is given back."""
+APPLIED_FINALIZER = f"{GROUP}/applied"
+"""On a GitSource with `deletionPolicy: Delete`: it goes when what was applied is deleted."""
 
 
 class ObjectMeta(Model):

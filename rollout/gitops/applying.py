@@ -4,7 +4,7 @@ What a Rollout writes too is applied inside that Rollout's turn, composed with w
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,11 +48,16 @@ class Applier:
         self._exclusive = exclusive
 
     async def apply(
-        self, source: Source, manifests: Sequence[Written], now: datetime, refusals: Refusals
+        self,
+        source: Source,
+        manifests: Sequence[Written],
+        now: datetime,
+        refusals: Refusals,
+        begin: Callable[[], Awaitable[None]],
     ) -> Applied:
         """Try everything, then apply what differs, in order; what fails then is listed and ends it.
 
-        What `refusals` spares is applied, the rest left as it is.
+        What `refusals` spares is applied, the rest left as it is. `begin` is awaited before the first write.
 
         Raises:
             ManifestsRefused: something of it would be refused; nothing was applied.
@@ -70,6 +75,8 @@ class Applier:
         for stage in (early, rest):
             differing = await self.trier.differing(source, stage, around, refusals)
             tried = [each.manifest for each in differing]
+            if tried and not changed:
+                await begin()
             failed = await self._apply_all(source, tried, around, makers, changed, waiting, now)
             if failed:
                 return Applied(tuple(changed), (failed,), (), ignored)

@@ -21,7 +21,8 @@ Fact = tuple[str, bool, str, str]
 """A condition: type, whether it holds, reason (empty: it is removed) and message."""
 GAPS = "ObjectsSkipped"
 """Reason of Ready, and result in the history, where objects were left out of a revision that stands."""
-UNFINISHED = frozenset({"AppliedPartially", "SecretsNotReady"})
+BEGUN = "Applying"
+UNFINISHED = frozenset({BEGUN, "AppliedPartially", "SecretsNotReady"})
 """Reasons of Ready while the cluster is between two revisions."""
 
 
@@ -111,6 +112,21 @@ def requested_at(live: Manifest) -> str:
     """What was asked for by hand; a value that was not handled yet asks for a turn."""
     annotations = live["metadata"].get("annotations") or {}
     return " ".join(annotations[key] for key in REQUESTED_AT if annotations.get(key))
+
+
+def begun(
+    status: GitSourceStatus, revision: Revision, entries: tuple[InventoryEntry, ...], now: datetime
+) -> GitSourceStatus:
+    """The status from before the first write of a revision until its outcome.
+
+    Who finds it goes on with a revision, and neither puts back nor forgets what of it is there.
+    """
+    ready = _condition(
+        status, "Ready", value=False, reason=BEGUN, message=f"{revision.short} is being applied", now=now
+    )
+    others = tuple(each for each in status.conditions if each.type != "Ready")
+    news = {"conditions": (ready, *others), "last_attempted_revision": str(revision), "inventory": entries}
+    return status.model_copy(update=news)
 
 
 def is_unfinished(status: GitSourceStatus) -> bool:

@@ -24,12 +24,15 @@ class Pruned:
     waiting: dict[InventoryEntry, str] = field(default_factory=dict)
     """Why it is still there."""
 
-    @property
-    def notices(self) -> list[tuple[str, str]]:
+    def joined(self, other: "Pruned") -> "Pruned":
+        """Both."""
+        return Pruned([*self.deleted, *other.deleted], self.waiting | other.waiting)
+
+    def notices(self, why: str = "which left Git") -> list[tuple[str, str]]:
         """What there is to tell: Events' reasons and messages."""
         told = []
         if self.deleted:
-            told.append(("Pruned", f"deleted {', '.join(self.deleted)}, which left Git"))
+            told.append(("Pruned", f"deleted {', '.join(self.deleted)}, {why}"))
         if self.waiting:
             words = ", ".join(f"{entry} stays: {reason}" for entry, reason in self.waiting.items())
             told.append(("PruneDeferred", words))
@@ -83,7 +86,7 @@ class Pruner:
             pruned.waiting[entry] = str(refused)
         else:
             pruned.deleted.append(str(entry))
-            log.info("%s: deleted %s, which left Git", source, entry)
+            log.info("%s: deleted %s", source, entry)
 
 
 def _user(entry: InventoryEntry, rollouts: dict[str, Reading]) -> str:

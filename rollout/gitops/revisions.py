@@ -17,6 +17,7 @@ from rollout.gitops.pruning import Pruner
 from rollout.gitops.refusals import Refusals
 from rollout.gitops.secrets import read_secret
 from rollout.gitops.standing import stand
+from rollout.gitops.telling import Teller
 from rollout.gitops.visit import Visit
 from rollout.kube.client import Kube
 
@@ -24,10 +25,11 @@ from rollout.kube.client import Kube
 class Revisions:
     """Applies revisions, and tells `keeper` what stands."""
 
-    def __init__(self, kube: Kube, clusters: Clusters, keeper: Keeper) -> None:
+    def __init__(self, kube: Kube, clusters: Clusters, keeper: Keeper, teller: Teller) -> None:
         self._kube = kube
         self._clusters = clusters
         self._keeper = keeper
+        self._teller = teller
         self._parsers: dict[tuple[str, str], Parser] = {}
 
     def forget(self, name: tuple[str, str]) -> None:
@@ -43,6 +45,11 @@ class Revisions:
         source, status = visit.source, visit.status
         parser = self._parsers.setdefault(visit.name, Parser())
         facts: tuple[Fact, ...] = ()
+
+        async def begin() -> None:
+            coming = inventory.joined(status.inventory, inventory.applied(refusals.spared(stands.manifests)))
+            await self._teller.begin(visit, revision, coming)
+
         refusals = Refusals(spares=source.spec.on_invalid is InvalidPolicy.SKIP_OBJECT)
         try:
             notices = await self._rewritten(visit, revision)
@@ -50,7 +57,7 @@ class Revisions:
             applier = await self._clusters.applier(source)
             home, discovery = self._clusters.rules.home, applier.trier.discovery
             stands = await stand(source, visit.mirror, revision, discovery, home, parser, refusals)
-            applied = await applier.apply(stands.source, stands.manifests, visit.now, refusals)
+            applied = await applier.apply(stands.source, stands.manifests, visit.now, refusals, begin)
         except Stalled as stalled:
             if stalled.reason == "VerificationFailed":
                 facts = (("SourceVerified", False, stalled.reason, str(stalled)),)
@@ -88,7 +95,7 @@ class Revisions:
             return _news(outcome, status, kept)
         applier = await self._clusters.applier(source)
         pruned = await Pruner(applier.trier).prune("/".join(visit.name), gone, visit.now)
-        return _news(outcome, status, (*kept, *pruned.waiting), *pruned.notices)
+        return _news(outcome, status, (*kept, *pruned.waiting), *pruned.notices())
 
     async def _verified(self, visit: Visit, revision: Revision) -> tuple[Fact, ...]:
         """Check who signed a revision.

@@ -20,6 +20,7 @@ from rollout.gitops.clusters import Clusters
 from rollout.gitops.conditions import Fact, Outcome, is_applied, is_unfinished, requested_at
 from rollout.gitops.images import Images
 from rollout.gitops.keeping import Keeper, Told
+from rollout.gitops.leaving import Leaver
 from rollout.gitops.notes import Notebook
 from rollout.gitops.revisions import Revisions
 from rollout.gitops.secrets import read_secret
@@ -62,7 +63,8 @@ class GitOps:
         self.notebook = Notebook(self._statuses.reports)
         self._teller = Teller(kube)
         self._writer = Writer(kube, policy, self.notebook, self._teller)
-        self._revisions = Revisions(kube, clusters, self.keeper)
+        self._revisions = Revisions(kube, clusters, self.keeper, self._teller)
+        self._leaver = Leaver(kube, clusters, self._teller)
 
     def pushed(self, namespace: str, name: str) -> None:
         """A webhook says that something was pushed."""
@@ -76,18 +78,19 @@ class GitOps:
 
     async def turn(self, namespace: str, name: str) -> datetime | None:
         """Bring the cluster to what Git says; returns when to poll again."""
-        live = await self._kube.find(kinds.GIT_SOURCES, namespace, name)
-        if live is None:
+        live: Manifest | None = await self._kube.find(kinds.GIT_SOURCES, namespace, name)
+        now = self._clock()
+        if live is None or live["metadata"].get("deletionTimestamp"):
             self._revisions.forget((namespace, name))
             self.keeper.forget((namespace, name))
-            return None
-        now = self._clock()
+            return None if live is None else await self._leaver.leave(live, now)
         status = status_of(live)
         try:
             source = parse_git_source(live)
         except InvalidSpec as invalid:
             await self._teller.record(live, status, Outcome.refused("InvalidSpec", str(invalid)), now)
             return None
+        live = await self._leaver.hold(source, live)
         if source.spec.suspend:
             return None
         self.keeper.knows((namespace, name), status.inventory, followed=source.spec.kube_config is None)
@@ -109,7 +112,7 @@ class GitOps:
     async def look(self, namespace: str, name: str) -> datetime | None:
         """Put back what changed of what was applied, without asking Git; returns when to look again."""
         live = await self._kube.find(kinds.GIT_SOURCES, namespace, name)
-        if live is None:
+        if live is None or live["metadata"].get("deletionTimestamp"):
             return None
         now, status = self._clock(), status_of(live)
         try:
