@@ -20,6 +20,7 @@ from rollout.api.base import Count, Duration, Manifest, Model, Share, Switch
 from rollout.api.meta import LabelSelector, ObjectMeta
 from rollout.api.parsing import Kind, parse
 from rollout.api.status import PROMOTED_LIMIT
+from rollout.api.threshold import DryRun, MeasurementRetention
 from rollout.api.unsupported import ROLLOUT
 
 NAME_LIMIT = 45
@@ -102,6 +103,10 @@ class InlineAnalysis(Model):
     """How long to look for evidence before `onInconclusive` (ours)."""
     on_inconclusive: OnInconclusive = OnInconclusive.PAUSE
     """What happens at `maxDuration` without a proof (ours): pause, rollback or promoteIfCompatible."""
+    dry_run: tuple[DryRun, ...] = Field((), max_length=32)
+    """Metrics of its templates that are measured and shown, and decide nothing."""
+    measurement_retention: tuple[MeasurementRetention, ...] = Field((), max_length=32)
+    """How many measurements are shown of which metrics; goes before what the templates say."""
 
     _args = field_validator("args")(rules.distinct("name"))
 
@@ -208,6 +213,10 @@ class BackgroundAnalysis(Model):
     calibrate: Annotated[Duration, AfterValidator(_history)] | None = None
     """Before the first look (ours): so much of the stable pods' recorded history tells how noisy each metric
     is by itself. Default: none, metrics are taken as their templates say."""
+    dry_run: tuple[DryRun, ...] = Field((), max_length=32)
+    """Metrics of its templates that are measured and shown, and decide nothing."""
+    measurement_retention: tuple[MeasurementRetention, ...] = Field((), max_length=32)
+    """How many measurements are shown of which metrics; goes before what the templates say."""
 
     _args = field_validator("args")(rules.distinct("name"))
 

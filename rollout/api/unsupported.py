@@ -39,7 +39,6 @@ _INLINE = f"{_CANARY}.steps[].analysis"
 _GATEWAY = "route by trafficRouting.gatewayAPI.httpRoutes"
 _SELECTOR = "selectors know {{namespace}}, {{canary.hash}} and {{stable.hash}} without an argument"
 _FIELDS = "queries know {{name}} and {{namespace}} without an argument"
-_TEMPLATE_ONLY = "say it in the AnalysisTemplate"
 
 
 def _arguments(parent: str) -> tuple[Unsupported, ...]:
@@ -69,7 +68,6 @@ ROLLOUT: tuple[Unsupported, ...] = (
         row
         for place in (_BACKGROUND, _INLINE)
         for row in (
-            *_below(place, _TEMPLATE_ONLY, dryRun="array", measurementRetention="array"),
             Unsupported(f"{place}.analysisRunMetadata"),
             *_arguments(place),
         )
@@ -103,6 +101,10 @@ ANALYSIS_RUN: tuple[Unsupported, ...] = (
 
 GIT_SOURCE: tuple[Unsupported, ...] = (
     Unsupported("spec.selfHeal", "boolean", "write driftPolicy: Correct or Detect"),
-    Unsupported("spec.decryption"),
-    Unsupported("spec.targetNamespace", "string"),
+    Unsupported(
+        "spec.decryption", remedy="commit a SealedSecret or an ExternalSecret, which the cluster opens"
+    ),
+    Unsupported(
+        "spec.targetNamespace", "string", "put the GitSource into the namespace that it is applied to"
+    ),
 )

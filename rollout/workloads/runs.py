@@ -208,7 +208,7 @@ def metrics(
     for path, suffix, analysis in asked_by(spec):
         names: set[str] = set()
         for index, ref in enumerate(analysis.templates):
-            template = templates[(ref.template_name, ref.cluster_scope)]
+            template = _as_asked(templates[(ref.template_name, ref.cluster_scope)], analysis)
             args, missing = _arguments(template, analysis.args, values)
             found += [
                 Problem(
@@ -251,8 +251,19 @@ def _asks(spec: RolloutSpec, templates: Templates, values: Mapping[str, str]) ->
         thresholds.Ask(path, suffix, template, _arguments(template, analysis.args, values)[0])
         for path, suffix, analysis in asked_by(spec)
         for ref in analysis.templates
-        for template in [templates[(ref.template_name, ref.cluster_scope)]]
+        for template in [_as_asked(templates[(ref.template_name, ref.cluster_scope)], analysis)]
     )
+
+
+def _as_asked(
+    template: AnalysisTemplateSpec, analysis: BackgroundAnalysis | InlineAnalysis
+) -> AnalysisTemplateSpec:
+    """A template with what the Rollout says of dry runs, and before its own, of what is shown."""
+    told = {
+        "dry_run": (*template.dry_run, *analysis.dry_run),
+        "measurement_retention": (*analysis.measurement_retention, *template.measurement_retention),
+    }
+    return template.model_copy(update=told)
 
 
 def _arguments(
