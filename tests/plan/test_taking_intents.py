@@ -1,16 +1,19 @@
 """Intents: taken first, acted on once, acknowledged."""
 
+import copy
 from datetime import timedelta
 
 import pytest
-from situations import HALF, degraded, paused
-from world import spec, steady
+from situations import HALF, at, degraded, paused
+from world import says, spec, steady
 
-from rollout.api.status import Phase, Stage
+from rollout.api.status import Phase, Stage, Verdict
 from rollout.plan.actions import (
     ClearIntent,
     RecordStatus,
 )
+from rollout.plan.evidence import Outcome
+from rollout.plan.transitions import UNDER_WAY
 
 
 def test_an_intent_acts_once_even_while_its_annotation_can_not_be_removed() -> None:
@@ -130,3 +133,49 @@ def test_a_retry_that_could_not_be_cleared_does_not_act_again_after_an_abort() -
     world.deny = lambda action: False
     world.wait(30)
     assert (world.stage, world.weight, world.intents) == (Stage.REFUSED, 0, {})
+
+
+def test_git_14_an_abort_in_any_turn_of_any_step_is_one_abort_wherever_the_shell_dies() -> None:
+    """Killed after its latch, and after each write from there to the removal of its annotation."""
+    judge = {"minDuration": "2s", "maxDuration": "1m"}
+    world = steady(
+        spec(
+            {"setWeight": 20},
+            {"pause": {"duration": "3s"}},
+            {"setWeight": 60},
+            {"judge": judge},
+            analysis=True,
+        )
+    )
+    world.judge = says(Outcome.NOT_WORSE)
+    world.push("v2")
+    world.turn()
+    places = set()
+    while world.stage in UNDER_WAY:
+        for dies_after in range(1, 5):
+            stopped = copy.deepcopy(world)
+            stopped.annotate("abort", "not today")
+            actions = stopped.turn(dies_after)
+            cleared = next(at for at, each in enumerate(actions) if isinstance(each, ClearIntent))
+            assert stopped.status.intent is not None
+            assert ("abort" in stopped.intents) is (dies_after <= cleared), (
+                "else it was not killed in between"
+            )
+            stopped.run(at(Stage.REFUSED))
+            stopped.wait(5)
+            taken = stopped.status.intent
+            assert taken is not None
+            assert (taken.state, taken.outcome, stopped.intents, stopped.weight) == (
+                "Cleared",
+                "Acted",
+                {},
+                0,
+            )
+            assert [each.verdict for each in stopped.status.history] == [Verdict.PROMOTED, Verdict.ABORTED]
+            assert len(stopped.acted) == 1
+        places.add((world.stage, world.status.current_step_index))
+        world.turn()
+        world._pass(1.0)
+    steps = {(Stage.STEPPING, index) for index in range(4)}
+    assert places >= steps | {(stage, 4) for stage in (Stage.PROMOTING, Stage.SWITCHING)}
+    assert (Stage.RESETTING, 0) in places
