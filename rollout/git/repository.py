@@ -159,6 +159,9 @@ class Repository:
             return output
         if self._stop.is_set():
             raise Retry("git was stopped")
+        if child.returncode == -signal.SIGKILL:
+            self._sweep()
+            raise Retry("git was killed, for lack of memory perhaps: what it was asked is not answered")
         # The private directory has a new name each time; a message that changes would be written each time.
         said = complaint.decode(errors="replace").replace(f"{environment['HOME']}/", "")
         raise CommandFailed(child.returncode, output, said)

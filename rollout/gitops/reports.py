@@ -115,8 +115,11 @@ def of_rollout(rollout: Manifest, cluster: str = "") -> tuple[Report, ...]:
 
 
 def of_revision(namespace: str, source: str, outcome: Outcome, cluster: str = "") -> Report | None:
-    """What became of a commit as a whole; None where it was not read."""
-    if outcome.revision is None or not outcome.read:
+    """What became of a commit as a whole; None where that is not known.
+
+    One that stands already is told again: who applied it may have ended before the host heard of it.
+    """
+    if outcome.revision is None or not (outcome.read or outcome.ready):
         return None
     state = State.SUCCESS if outcome.ready else State.ERROR
     text = "applied" if outcome.ready else f"{outcome.reason}: {outcome.message}"

@@ -13,6 +13,7 @@ from rollout.api.errors import Retry, Stalled
 from rollout.git.credential import Credential
 from rollout.git.environment import GitPolicy
 from rollout.git.mirror import Mirror, Mirrors
+from rollout.git.repository import Repository
 
 TOKEN = "s3cr3t-t0ken"
 
@@ -140,6 +141,16 @@ async def test_closing_ends_every_git(mirrors: Mirrors, silent_server: Listener)
     await until_gone(mirror)
     with pytest.raises(Retry, match="closed"):
         await mirror.poll()
+
+
+def test_a_git_that_is_killed_has_answered_nothing_and_leaves_no_lock(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "mirror", GitPolicy())
+    repository.run("version")
+    locked = tmp_path / "mirror" / "repository.git" / "packed-refs.lock"
+    kills_itself = f"!touch {locked}; kill -9 $PPID"
+    with pytest.raises(Retry, match="was killed"):
+        repository.run("-c", f"alias.die={kills_itself}", "die")
+    assert not locked.exists()
 
 
 async def test_the_token_is_in_no_argument_environment_or_configuration(

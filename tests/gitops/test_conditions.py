@@ -4,9 +4,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rollout.api.sourcestatus import GitSourceStatus
+from rollout.api.sourcestatus import GitSourceStatus, InventoryEntry
 from rollout.git.revision import Revision
-from rollout.gitops.conditions import REQUESTED_AT, Outcome, after, has_gaps, requested_at
+from rollout.gitops.conditions import (
+    REQUESTED_AT,
+    Outcome,
+    after,
+    begun,
+    has_gaps,
+    is_unfinished,
+    requested_at,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -25,6 +33,18 @@ def test_an_applied_revision_is_said_once() -> None:
     assert status.last_applied_revision == f"main@sha1:{'a' * 40}"
     assert ready(status) == ("True", "Applied", "main@aaaaaaa: changed Service shop/web")
     assert after(status, Outcome.unchanged(FIRST), LIVE, LATER) == status
+
+
+def test_a_revision_that_is_being_applied_is_unfinished_until_its_outcome_and_forgets_no_object() -> None:
+    good = after(GitSourceStatus(), Outcome.applied(FIRST, ()), LIVE, NOW)
+    coming = (InventoryEntry(api_version="v1", kind="ConfigMap", namespace="shop", name="new"),)
+    busy = begun(good, SECOND, coming, LATER)
+    assert ready(busy) == ("False", "Applying", "main@bbbbbbb is being applied")
+    assert is_unfinished(busy)
+    assert (busy.last_applied_revision, busy.last_attempted_revision) == (str(FIRST), str(SECOND))
+    assert (busy.inventory, busy.history) == (coming, good.history)
+    assert busy.last_handled_reconcile_at == good.last_handled_reconcile_at
+    assert not is_unfinished(after(busy, Outcome.applied(SECOND, ()), LIVE, LATER))
 
 
 def test_a_refused_revision_leaves_the_last_good_one_and_is_said_once() -> None:

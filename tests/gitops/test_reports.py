@@ -97,7 +97,14 @@ def test_a_refused_revision_is_an_error_of_its_own() -> None:
     assert refused is not None
     assert told((refused,)) == [("c", "error", "MalformedManifest: a.yaml:3:1: no")]
     assert refused.status.context == "gitsource/shop/web"
-    assert of_revision("shop", "web", Outcome.unchanged(revision)) is None
+    assert of_revision("shop", "web", Outcome.failed_fetch("Away", "no answer", stalls=False)) is None
+
+
+def test_a_revision_that_stands_is_told_as_it_was_when_it_was_applied_so_that_a_restart_forgets_nothing() -> (
+    None
+):
+    revision = Revision("main", C, "v3", "Ann", datetime(2026, 1, 1, tzinfo=UTC))
     applied = of_revision("shop", "web", Outcome.applied(revision, ()))
     assert applied is not None
     assert told((applied,)) == [("c", "success", "applied")]
+    assert of_revision("shop", "web", Outcome.unchanged(revision)) == applied
