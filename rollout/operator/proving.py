@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from typing import TypeVar
 from urllib.parse import quote_plus
 
 import aiohttp
@@ -24,6 +25,7 @@ from rollout.api.providers import REFERENCE, OAuth2, Prometheus
 from rollout.api.selectors import placeholders
 from rollout.measure.access import Access
 
+T = TypeVar("T")
 ReadSecret = Callable[[str, str, str], Awaitable[Mapping[str, bytes]]]
 """From a namespace, a name and the field that names it to the decoded data; raises Stalled."""
 Open = Callable[[Mapping[str, str]], PrometheusSource]
@@ -52,29 +54,48 @@ class ProvingSource:
         self._asked: tuple[PrometheusSource, BatchingSource] | None = None
         self._retired: PrometheusSource | None = None
         self._token: tuple[float, OAuth2, str] | None = None
+        self._words: frozenset[str] = frozenset()
+        """What stands in no message."""
         self._lock = asyncio.Lock()
 
     async def query(self, selector: str, at: datetime, span: timedelta) -> tuple[Series, ...]:
         """As a Source."""
-        return await (await self._source()).query(selector, at, span)
+        return await self._told(lambda source: source.query(selector, at, span))
 
     async def instant(self, expression: str, at: datetime) -> tuple[tuple[Labels, float], ...]:
         """As a Source."""
-        return await (await self._source()).instant(expression, at)
+        return await self._told(lambda source: source.instant(expression, at))
 
     async def evaluate(self, expression: str, at: datetime) -> Answer:
         """The result of an expression."""
-        return await (await self._source()).evaluate(expression, at)
+        return await self._told(lambda source: source.evaluate(expression, at))
 
     async def evaluate_range(self, expression: str, window: Window) -> Answer:
         """The results of an expression at several instants."""
-        return await (await self._source()).evaluate_range(expression, window)
+        return await self._told(lambda source: source.evaluate_range(expression, window))
 
     def close(self) -> None:
         """Close its connections."""
         for source in (self._retired, self._asked[0] if self._asked else None):
             if source is not None:
                 source.close()
+
+    async def _told(self, ask: Callable[[BatchingSource], Awaitable[T]]) -> T:
+        """What is answered; a refusal that repeats who asked is told without it."""
+        try:
+            return await ask(await self._source())
+        except QueryRefusedError as refused:
+            self._until = 0.0  # what proved it may have changed
+            if "HTTP 401" in str(refused):
+                self._token = None
+            raise QueryRefusedError(self._without_proof(str(refused))) from None
+        except SourceDownError as outage:
+            raise SourceDownError(self._without_proof(str(outage))) from None
+
+    def _without_proof(self, text: str) -> str:
+        for word in self._words:
+            text = text.replace(word, "***")
+        return text
 
     async def _source(self) -> BatchingSource:
         async with self._lock:
@@ -98,8 +119,11 @@ class ProvingSource:
         if authentication is not None and authentication.basic_auth is not None:
             basic = authentication.basic_auth
             headers["Authorization"] = _basic(basic.username, basic.password)
+            self._words |= {headers["Authorization"].removeprefix("Basic ")}
         if authentication is not None and authentication.oauth2 is not None:
-            headers["Authorization"] = f"Bearer {await self._bearer(authentication.oauth2)}"
+            token = await self._bearer(authentication.oauth2)
+            self._words |= {token}
+            headers["Authorization"] = f"Bearer {token}"
         return headers
 
     async def _with_secrets(self) -> Prometheus:
@@ -116,6 +140,7 @@ class ProvingSource:
             if secret not in held:
                 held[secret] = await self._secret(secret)
             values[name] = _value(held[secret], secret, key)
+        self._words = frozenset(values.values())
         return server.with_credentials(values)
 
     async def _secret(self, name: str) -> Mapping[str, bytes]:
