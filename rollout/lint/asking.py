@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from rollout.api.analysis import CLUSTER_TEMPLATE_KIND, TEMPLATE_KIND
 from rollout.api.errors import InvalidSpec, Problem
 from rollout.api.parsing import parse
+from rollout.api.providers import Prometheus
 from rollout.lint.alone import is_kind
 from rollout.lint.findings import Document, Finding, finding
 
-_REMEDY = "leave it out for the operator's own, or an administrator adds it to ROLLOUT_PROMETHEUS_ALLOWED"
+_ALLOWED = "ROLLOUT_PROMETHEUS_ALLOWED"
+_REMEDY = f"leave it out for the operator's own, or an administrator adds it to {_ALLOWED}"
 
 
 def not_allowed(document: Document, allows: Callable[[str], bool]) -> Iterator[Finding]:
@@ -21,8 +23,17 @@ def not_allowed(document: Document, allows: Callable[[str], bool]) -> Iterator[F
         except InvalidSpec:
             return
         for index, metric in enumerate(spec.metrics):
-            address = metric.provider.prometheus.address
-            if address and "{{" not in address and not allows(address):
-                path = f"spec.metrics[{index}].provider.prometheus.address"
-                what = f"{address} is not among those that the operator allows"
-                yield finding(document, Problem(path, what, _REMEDY))
+            for field, address, remedy in _addresses(metric.provider.prometheus):
+                if "{{" not in address and not allows(address):
+                    path = f"spec.metrics[{index}].provider.prometheus.{field}"
+                    what = f"{address} is not among those that the operator allows"
+                    yield finding(document, Problem(path, what, remedy))
+
+
+def _addresses(server: Prometheus) -> Iterator[tuple[str, str, str]]:
+    """(field, address, remedy) of all that would be asked."""
+    if server.address:
+        yield "address", server.address, _REMEDY
+    oauth2 = server.authentication and server.authentication.oauth2
+    if oauth2:
+        yield "authentication.oauth2.tokenUrl", oauth2.token_url, f"an administrator adds it to {_ALLOWED}"

@@ -227,6 +227,18 @@ async def test_a_condition_that_nothing_could_evaluate_is_refused_with_its_place
     assert "spec.metrics[0].successCondition" in said
 
 
+async def test_a_source_that_could_never_be_read_is_refused_with_its_field(place: Place) -> None:
+    source = {
+        "apiVersion": API,
+        "kind": "GitSource",
+        "metadata": {"name": "told", "namespace": "default"},
+        "spec": {"url": "https://me:password@git.example.com/shop.git"},
+    }
+    code, said = await place.apply(source)
+    assert code == 1
+    assert "spec.url: must not hold a password: put it into the Secret that secretRef names" in said
+
+
 async def test_a_change_of_metadata_alone_is_never_asked_about(place: Place) -> None:
     await place.apply(template("errors"))
     await place.apply(rollout("annotated"))
