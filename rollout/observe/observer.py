@@ -164,6 +164,7 @@ class Observer:
             routes=seen_routes(reading, found_routes),
             runs=self._around.runs(metadata["namespace"], metadata["uid"]),
             source=reading.source,
+            recovered=reading.recovered,
             deleted_at=reading.deleted_at,
             finalized=reading.finalized,
             notes=reading.notes,

@@ -13,12 +13,15 @@ from rollout.api.errors import InvalidSpec, Problem
 from rollout.api.identity import attempt_key, template_hash
 from rollout.api.intents import Intent, find
 from rollout.api.rollout import RolloutSpec, parse_rollout
-from rollout.api.status import RolloutStatus, SourceStatus, Stage
+from rollout.api.status import REFUSED_LIMIT, RefusedAttempt, RolloutStatus, SourceStatus, Stage
 from rollout.plan.observed import Traffic, Wanted
 from rollout.workloads import finalizers
 
 SOURCE_ANNOTATION = "progressive.delivery/source"
 """On an object that a GitSource applied: JSON with gitSource, commit, branch, path, subject and blob."""
+RECOVERED_ANNOTATION = "progressive.delivery/recovered"
+"""On a Rollout whose template is the last good one of a cluster before this one: JSON with the attempts that
+were refused there."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -59,6 +62,7 @@ class Reading:
     intents: tuple[Intent, ...]
     source: SourceStatus | None
     notes: tuple[str, ...]
+    recovered: tuple[RefusedAttempt, ...] | None = None
     deleted_at: datetime | None = None
     finalized: bool = False
 
@@ -79,6 +83,7 @@ def read(rollout: Manifest, now: datetime, known: Specified | None = None) -> Re
         intents=find(annotations, annotated(rollout), now),
         source=read_source(annotations),
         notes=said.notes,
+        recovered=read_recovered(annotations),
         deleted_at=_time(rollout["metadata"].get("deletionTimestamp")),
         finalized=finalizers.held(rollout),
     )
@@ -138,6 +143,17 @@ def read_source(annotations: Mapping[str, str]) -> SourceStatus | None:
         )
     except (KeyError, ValueError, AttributeError):
         return None
+
+
+def read_recovered(annotations: Mapping[str, str]) -> tuple[RefusedAttempt, ...] | None:
+    """What was refused in a cluster before this one, as the Git applier noted it; None where it did not."""
+    if RECOVERED_ANNOTATION not in annotations:
+        return None
+    try:
+        told = json.loads(annotations[RECOVERED_ANNOTATION])
+        return tuple(RefusedAttempt.model_validate(each) for each in told)[-REFUSED_LIMIT:]
+    except (ValueError, TypeError):
+        return ()
 
 
 def _spec(rollout: Manifest) -> tuple[RolloutSpec | None, tuple[Problem, ...]]:

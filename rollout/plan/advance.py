@@ -261,7 +261,13 @@ def _refused_again(facts: Facts, status: RolloutStatus, signal: Signal) -> Chang
 
 
 def _first(facts: Facts, status: RolloutStatus, signal: Signal) -> Changes:
-    return {"stable_rs": status.current_pod_hash, **_promoted(facts, status, "first deploy")}
+    recovered = facts.observed.recovered
+    exception = "first deploy" if recovered is None else "first deploy, recovered from Git"
+    return {
+        "stable_rs": status.current_pod_hash,
+        "refused": history.recalling(status, recovered or ()),
+        **_promoted(facts, status, exception),
+    }
 
 
 def _switched(facts: Facts, status: RolloutStatus, signal: Signal) -> Changes:

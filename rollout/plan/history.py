@@ -1,6 +1,7 @@
 """What is remembered of revisions: what became of each, which attempts are refused (invariant I7), and which
 versions were promoted (the rollback window)."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from rollout.api.status import (
@@ -82,6 +83,14 @@ def refusing(
         for each in keys
     ]
     return tuple([*kept, *added][-REFUSED_LIMIT:])
+
+
+def recalling(status: RolloutStatus, recalled: Iterable[RefusedAttempt]) -> tuple[RefusedAttempt, ...]:
+    """Refusals with those of a cluster before this one, which count as older."""
+    known = {each.attempt for each in status.refused}
+    return tuple(
+        [*(each for each in recalled if each.attempt not in known), *status.refused][-REFUSED_LIMIT:]
+    )
 
 
 def forgiving(status: RolloutStatus, attempt: str) -> tuple[RefusedAttempt, ...]:

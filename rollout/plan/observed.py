@@ -10,7 +10,7 @@ from datetime import datetime
 from rollout.api.errors import Problem
 from rollout.api.intents import Intent
 from rollout.api.rollout import RolloutSpec
-from rollout.api.status import RolloutStatus, SourceStatus
+from rollout.api.status import RefusedAttempt, RolloutStatus, SourceStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +181,9 @@ class Observed:
     routes: tuple[Route, ...] = ()
     runs: tuple[Run, ...] = ()
     source: SourceStatus | None = None
+    recovered: tuple[RefusedAttempt, ...] | None = None
+    """What Git tells of attempts that were refused in a cluster before this one, where the template is the
+    last good one of that cluster; None where it is the one that is wanted."""
     deleted_at: datetime | None = None
     """Since when it is being deleted; None while it is not."""
     finalized: bool = False

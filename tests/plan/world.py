@@ -17,7 +17,7 @@ import invariants
 from rollout.api.errors import Problem
 from rollout.api.intents import Intent, IntentKey
 from rollout.api.rollout import RolloutSpec
-from rollout.api.status import Phase, RolloutStatus, SourceStatus, Stage
+from rollout.api.status import Phase, RefusedAttempt, RolloutStatus, SourceStatus, Stage
 from rollout.plan import schedule
 from rollout.plan.actions import (
     Action,
@@ -132,6 +132,7 @@ class World:
     runs: dict[str, Run] = field(default_factory=dict)
     intents: dict[str, Intent] = field(default_factory=dict)
     source: SourceStatus | None = None
+    recovered: tuple[RefusedAttempt, ...] | None = None
     judge: Callable[[World], Evidence] = lambda world: NO_EVIDENCE
     ready_after: timedelta = timedelta(seconds=3)
     working: dict[str, int] = field(default_factory=dict)
@@ -279,6 +280,7 @@ class World:
             else (Route("HTTPRoute", "shop", "0", "1", self.weight, accepted=self.accepted),),
             runs=tuple(self.runs.values()),
             source=self.source,
+            recovered=self.recovered,
             finalized=self.finalized,
             deleted_at=self.deleted_at,
         )
