@@ -9,6 +9,8 @@ from semantic_version import NpmSpec
 from rollout.api.base import Duration, Model
 from rollout.api.rollout import Name
 
+BRANCH_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$"
+
 
 class SecretRef(Model):
     """A Secret of the same namespace."""

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from rollout.api import rules
 from rollout.api.base import Manifest, Model
 from rollout.api.errors import Problem
-from rollout.api.gitfields import Path, Pause, Range, SecretRef
+from rollout.api.gitfields import BRANCH_PATTERN, Path, Pause, Range, SecretRef
 from rollout.api.images import Image
 from rollout.api.meta import ObjectMeta
 from rollout.api.parsing import Kind, parse
@@ -19,7 +19,6 @@ from rollout.api.unsupported import GIT_SOURCE
 from rollout.api.writeback import WriteBack, WriteBackMode
 
 URL_PATTERN = r"^(https?|ssh|git|file)://[^ ]+$"
-BRANCH_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$"
 REF_PATTERN = r"^refs/[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$"
 POINTER_PATTERN = r"^(/([^~/]|~[01])+)+$"
 COMMIT_PATTERN = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
@@ -183,6 +182,10 @@ class GitSourceSpec(Model):
         if writing and (ref.commit or ref.name or ref.semver or ref.tag):
             remedy = f"follow a branch by ref.branch, or leave {writing[0]} out"
             raise rules.WrongFieldsError(Problem(path, f"{writing[0]} needs a branch to write on", remedy))
+        for index, each in enumerate(self.images):
+            if each.update.branch and each.update.branch == ref.branch:
+                field, remedy = f".images[{index}].update.branch", "name another one, or write mode: push"
+                raise rules.WrongFieldsError(Problem(field, "is the branch that is followed", remedy))
         return self
 
 

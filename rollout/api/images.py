@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from rollout.api import rules
 from rollout.api.base import Model
 from rollout.api.errors import Problem
-from rollout.api.gitfields import Path, Pause, Range, SecretRef
+from rollout.api.gitfields import BRANCH_PATTERN, Path, Pause, Range, SecretRef
 from rollout.api.patterns import is_pattern
 
 
@@ -51,6 +51,7 @@ class UpdateMode(StrEnum):
     """What is done about a newer tag."""
 
     PUSH = "push"
+    BRANCH = "branch"
     OFF = "off"
 
 
@@ -62,7 +63,16 @@ class ImageUpdate(Model):
     field: Annotated[str, Field(min_length=1, max_length=500)]
     """The field in it, such as spec.template.spec.containers[name=app].image."""
     mode: UpdateMode = UpdateMode.PUSH
-    """push: one commit on the branch. off: only told."""
+    """push: one commit on the branch. branch: one on a branch of its own, with a pull request. off: told."""
+    branch: Annotated[str, Field(pattern=BRANCH_PATTERN)] | None = None
+    """The branch of mode branch. Default: rollout/images-NAMESPACE-NAME."""
+
+    @model_validator(mode="after")
+    def _on_purpose(self) -> Self:
+        if self.branch is not None and self.mode is not UpdateMode.BRANCH:
+            remedy = "write mode: branch, or remove it"
+            raise rules.WrongFieldsError(Problem(".branch", "is for the mode branch alone", remedy))
+        return self
 
 
 class Image(Model):

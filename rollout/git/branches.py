@@ -7,10 +7,18 @@ from rollout.git.remote import check_sha
 
 def follow(clone: Clone, branch: str) -> str:
     """The branch's commit as the remote has it now, held by the mirror. Raises `WriteBackRefused`."""
+    found = find(clone, branch)
+    if not found:
+        raise WriteBackRefused(f"the branch {branch} is gone")
+    return found
+
+
+def find(clone: Clone, branch: str) -> str:
+    """The same; '' where there is no such branch."""
     ref = f"refs/heads/{branch}"
     theirs = clone.refs(ref)[0].get(ref)
     if theirs is None:
-        raise WriteBackRefused(f"the branch {branch} is gone")
+        return ""
     if not clone.has(theirs):
         clone.fetch(f"+{ref}:refs/remotes/origin/{branch}", shallow=False)
     return check_sha(theirs)

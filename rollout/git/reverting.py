@@ -74,8 +74,8 @@ def write(clone: Clone, order: Order) -> str:
         if order.proposed and (known := _proposed(clone, head, order)) is not None:
             return known
         commit = _commit(clone, tree, head, order)
-        clone.local("update-ref", _OURS + (order.proposed or order.branch), commit)
         if branches.push(clone, commit, order.proposed or order.branch):
+            clone.local("update-ref", _OURS + (order.proposed or order.branch), commit)
             return commit
         # Whoever was faster has moved the branch; build upon theirs.
         clone.repository.wait(random.uniform(0.05, 0.5))

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from rollout.api.base import Manifest
@@ -12,12 +12,14 @@ from rollout.api.gitsource import GitSource
 from rollout.api.images import Image, UpdateMode
 from rollout.api.sourcestatus import GitSourceStatus
 from rollout.api.status import HistoryEntry, Stage, Verdict
+from rollout.forge.asking import Proposal
 from rollout.git.environment import GitPolicy
 from rollout.git.mirror import Mirror
 from rollout.git.revision import Revision
 from rollout.git.tagging import Edit, Tagging
 from rollout.gitops.notes import GOOD, REFUSALS
-from rollout.gitops.secrets import read_secret
+from rollout.gitops.proposals import propose
+from rollout.gitops.secrets import read_secret, signing_key
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.observe.reading import read_source, read_status
@@ -61,6 +63,8 @@ class Images:
     policy: GitPolicy
     _known: dict[tuple[str, str, str], _Known] = field(default_factory=dict)
     _failed: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    _unproposed: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    """What was pushed for people and could not be shown to them yet."""
 
     async def scan(
         self, source: GitSource, status: GitSourceStatus, mirror: Mirror, revision: Revision, now: datetime
@@ -75,11 +79,13 @@ class Images:
             rollouts = (await self.kube.list(kinds.ROLLOUTS, source.metadata.namespace)).items
             excluded = failed(status.excluded_tags, rollouts, source.metadata.name)
             self._failed[source.metadata.namespace, source.metadata.name] = excluded
-            edits = [
-                edit for each in due if (edit := await self._edit(source, each, excluded, rollouts, told))
-            ]
-            if edits:
-                moved = await self._write(source, mirror, revision, edits, now, told)
+            edits: dict[str, list[Edit]] = {}
+            for each in due:
+                if edit := await self._edit(source, each, excluded, rollouts, told):
+                    edits.setdefault(proposed_on(source, each), []).append(edit)
+            for branch, asked in edits.items():
+                order = Tagging(revision.branch, tuple(asked), now, source.spec.write_back.author, branch)
+                moved |= await self._write(source, mirror, order, told)
         except (Retry, Stalled) as trouble:
             self._tell(source, due[0], "ImageScanFailed", str(trouble), told)
         for each in due:
@@ -136,28 +142,22 @@ class Images:
             tag = await asyncio.to_thread(choose, image.policy, tags, bad)
             return tag, await registry.digest(tag) if tag and image.pin_digest else ""
 
-    async def _write(
-        self,
-        source: GitSource,
-        mirror: Mirror,
-        revision: Revision,
-        edits: list[Edit],
-        now: datetime,
-        told: list[Told],
-    ) -> bool:
-        back, key = source.spec.write_back, b""
-        if back.signing_key_ref is not None:
-            name = "spec.writeBack.signingKeyRef.name"
-            data = await read_secret(self.kube, source.metadata.namespace, back.signing_key_ref.name, name)
-            key = data.get("identity", b"no key")
-        written = await mirror.tag(Tagging(revision.branch, tuple(edits), now, back.author, key))
+    async def _write(self, source: GitSource, mirror: Mirror, order: Tagging, told: list[Told]) -> bool:
+        """Commit tags, and have people asked where they decide; whether the branch that is followed moved."""
+        written = await mirror.tag(replace(order, signing_key=await signing_key(self.kube, source)))
         for problem in written.problems:
             self._tell(source, source.spec.images[0], "ImageUpdateFailed", problem, told)
-        if not written.commit:
-            return False
-        said = f"{written.commit[:12]} sets {', '.join(written.images)} on {revision.branch}"
-        told.append(("ImageUpdated", said))
-        return True
+        said = f"{written.commit[:12]} sets {', '.join(written.images)} on {order.proposed or order.branch}"
+        if not order.proposed:
+            told += [("ImageUpdated", said)] if written.commit else []
+            return bool(written.commit)
+        waiting = (source.metadata.namespace, source.metadata.name, order.proposed)
+        if written.commit:
+            self._unproposed[waiting] = said
+        if waiting in self._unproposed:
+            page = await propose(self.kube, self.policy, source, _proposal(source, order))
+            told.append(("ImageUpdated", f"{self._unproposed.pop(waiting)}: {page}"))
+        return False
 
     def _tell(self, source: GitSource, image: Image, reason: str, message: str, told: list[Told]) -> None:
         """The same trouble is told once."""
@@ -173,6 +173,20 @@ class Images:
     def _is_due(self, source: GitSource, image: Image, now: datetime) -> bool:
         due = self._state(source, image).due
         return due is None or due <= now
+
+
+def proposed_on(source: GitSource, image: Image) -> str:
+    """The branch on which people find an image's tag; '' where nobody is asked."""
+    if image.update.mode is not UpdateMode.BRANCH:
+        return ""
+    metadata = source.metadata
+    return image.update.branch or f"rollout/images-{metadata.namespace}-{metadata.name}"
+
+
+def _proposal(source: GitSource, order: Tagging) -> Proposal:
+    name = f"{source.metadata.namespace}/{source.metadata.name}"
+    body = f"The newest tags that the GitSource {name} may have; later ones are added until this is merged."
+    return Proposal(order.proposed, order.branch, f"Update images of {name}", body)
 
 
 def changed(image: Image, present: str, tag: str, digest: str = "") -> str | None:

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping
 
 from rollout.api.errors import Stalled
+from rollout.api.gitsource import GitSource
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.errors import Forbidden, NotFound
@@ -29,3 +30,13 @@ async def read_secret(kube: Kube, namespace: str, name: str, field: str) -> Mapp
         )
         raise Stalled("SecretForbidden", message) from None
     return {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
+
+
+async def signing_key(kube: Kube, source: GitSource) -> bytes:
+    """What a GitSource's commits are signed by; b'' where they are not. Raises as `read_secret`."""
+    reference = source.spec.write_back.signing_key_ref
+    if reference is None:
+        return b""
+    field = "spec.writeBack.signingKeyRef.name"
+    data = await read_secret(kube, source.metadata.namespace, reference.name, field)
+    return data.get("identity", b"no key")

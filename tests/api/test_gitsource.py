@@ -9,6 +9,11 @@ from rollout.api.gitsource import parse_git_source
 from rollout.api.writeback import WriteBackMode
 
 
+def image(**update: str) -> dict[str, object]:
+    update = {"path": "rollout.yaml", "field": "spec.image", **update}
+    return {"image": "ghcr.io/shop/web", "policy": {"semver": "1.x"}, "update": update}
+
+
 def test_a_source_needs_only_its_url() -> None:
     body = manifests.git_source() | {"spec": {"url": "ssh://git@git.example.com/shop.git"}}
     spec = parse_git_source(body).spec
@@ -99,6 +104,20 @@ def test_nothing_is_written_back_where_nothing_is_asked_for() -> None:
             "spec.writeBack.modes",
             "revertCommit needs a branch to write on",
             id="a revert where there is no branch",
+        ),
+        pytest.param(
+            "spec.images",
+            [image(mode="branch", branch="main")],
+            "spec.images[0].update.branch",
+            "is the branch that is followed",
+            id="tags proposed on the branch itself",
+        ),
+        pytest.param(
+            "spec.images",
+            [image(branch="tags")],
+            "spec.images[0].update.branch",
+            "is for the mode branch alone",
+            id="a branch for tags that are pushed",
         ),
         pytest.param("spec.branch", "main", "spec.branch", "unknown field", id="a branch in the wrong place"),
     ],

@@ -9,14 +9,15 @@ import yaml
 from home import ROLLOUT, Home, home
 from repository import git_source, text
 from stage import GIT_SOURCES, until
-from test_write_back import secret
+from test_write_back import hub, secret, writing
 
 from rollout.api.status import Phase
 from rollout.demo.repository import git
 from rollout.manifests import secrets_in
+from tests.forge.forge_servers import TOKEN, Host
 from tests.registry.registry_server import PASSWORD, USER, RegistryServer, digest
 
-__all__ = ["home"]  # a fixture
+__all__ = ["home", "hub"]  # fixtures
 FIELD = "spec.template.spec.containers[name=shop].image"
 REPOSITORY = "team/shop"
 
@@ -74,7 +75,7 @@ async def test_git_26_a_new_tag_is_committed_and_tried_and_one_that_fails_is_not
     await home.repository.pull()
     later = await home.repository.commit("beside", {"deploy/it.txt": "a turn of its own"})
     await home.applied(later)
-    assert (await home.shop.images()).keys() == {f"{name}:v1.5.0", f"{name}:v1.5.1"}
+    assert (await home.shop.images()).keys() - {"shop:v1"} == {f"{name}:v1.5.0", f"{name}:v1.5.1"}
     assert "v1.5.2" not in await content(home), "held while the canary is under way"
     registry.tags[REPOSITORY].remove("v1.5.2")
 
@@ -114,6 +115,32 @@ async def test_a_digest_is_pinned_and_a_registry_that_is_down_delays_nothing(
     await home.push("by hand", manifests.rollout("shop:v9"))
     assert "ClientConnectorError" in await home.shop.told("ImageScanFailed")
     await until("the version by hand", lambda: _has(home, "shop:v9"))
+
+
+async def test_a_new_tag_is_proposed_by_one_pull_request_that_grows_and_is_tried_once_it_is_merged(
+    open_home: Home, registry: RegistryServer, hub: Host
+) -> None:
+    home, name = open_home, f"{registry.address}/{REPOSITORY}"
+    await home.shop.apply(secret("git-api", token=TOKEN))
+    branch = f"rollout/images-{home.shop.namespace}-{manifests.NAME}"
+    hub.branches.add(branch)
+    await home.push("of the registry", manifests.rollout(f"{name}:v1.4.0"))
+    await home.shop.paused(50)
+    await home.shop.annotate("promote")
+    await home.shop.phase(Phase.HEALTHY)
+    source = following(home, registry, update={"path": ROLLOUT, "field": FIELD, "mode": "branch"})
+    source["spec"]["writeBack"] = writing(home, hub)["spec"]["writeBack"]
+    await home.shop.apply(source)
+    page = f"https://github.example/{hub.repository}/pull/1"
+    assert f"sets {name}:v1.5.0 on {branch}: {page}" in await home.shop.told("ImageUpdated")
+    assert "v1.4.0" in await content(home), "people have to agree"
+    registry.tags[REPOSITORY].append("v1.5.1")
+    assert page in await home.shop.told("ImageUpdated", "v1.5.1")
+    (proposal,) = hub.proposals
+    assert (proposal["head"], proposal["base"]) == (branch, "main")
+    await home.repository.merge(branch)
+    await home.shop.paused(50)
+    assert set(await home.shop.images()) - {"shop:v1"} == {f"{name}:v1.4.0", f"{name}:v1.5.1"}
 
 
 async def _has(home: Home, image: str) -> bool:
