@@ -143,8 +143,9 @@ class Weather:
             self.struck.append(str(fault))
             assert self._child is not None
             time.sleep(fault.seconds)  # its own time, not the operators'
-            strikes = self._child.poll() is None
-            os.killpg(self._child.pid, signal.SIGKILL) if strikes else None
+            if self._child.poll() is None:
+                os.killpg(self._child.pid, signal.SIGKILL)
+            strikes = self._child.wait() == -signal.SIGKILL  # it may have ended just then
             killed(home, server, disk, locks=strikes and fault.site not in READS)
             return
         self.struck.append(f"{fault}: {', '.join(_words(each) for each in gits(home).values()) or 'no git'}")

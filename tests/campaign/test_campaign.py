@@ -1,7 +1,5 @@
 """Whole rollouts under faults, in virtual time: each ends as if nothing had happened, and breaks nothing."""
 
-import logging
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,7 +9,7 @@ from .cluster import seeded
 from .faults import FREEZES, Fault, Kind
 from .schedule import Outcome, Schedule, Stage
 from .shrinking import shrunk
-from .stories import AT_A_MOMENT, BY_NAME, FIRST, STORIES
+from .stories import AT_A_MOMENT, BY_NAME, FIRST, STORIES, WRITTEN_BACK
 
 RANDOM, CHUNK = 500, 10
 WITH_GIT = 12
@@ -22,19 +20,13 @@ AT_ONCE = 8
 """Faults of different call sites that share a schedule."""
 
 
-@pytest.fixture(scope="session")
-def stage() -> Iterator[Stage]:
-    logging.disable(logging.CRITICAL)
-    yield Stage()
-    logging.disable(logging.NOTSET)
-
-
-def _holds(stage: Stage, schedule: Schedule) -> None:
+def holds(stage: Stage, schedule: Schedule) -> Outcome:
     outcome = stage.run(schedule)
     if outcome.violations:
         least = shrunk(schedule, lambda fewer: bool(stage.run(fewer).violations))
         again = stage.run(least)
         pytest.fail("\n".join([f"{least}", *again.violations, *again.history]))
+    return outcome
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
@@ -47,12 +39,12 @@ def test_a_story_ends_as_it_has_to_where_nothing_goes_wrong(stage: Stage, name: 
 @pytest.mark.parametrize("first", range(0, RANDOM, CHUNK))
 def test_a_drawn_schedule_ends_as_if_nothing_had_gone_wrong(stage: Stage, first: int) -> None:
     for seed in range(first, first + CHUNK):
-        _holds(stage, drawing.drawn(seed))
+        holds(stage, drawing.drawn(seed))
 
 
 @pytest.mark.parametrize("seed", range(WITH_GIT))
 def test_a_repository_that_goes_hangs_or_is_forced_changes_nothing(stage: Stage, seed: int) -> None:
-    _holds(stage, drawing.drawn_with_git(seed))
+    holds(stage, drawing.drawn_with_git(seed))
 
 
 @pytest.mark.parametrize("part", range(SPREAD))
@@ -61,7 +53,7 @@ def test_an_operator_that_is_killed_after_any_write_ends_the_same(stage: Stage, 
     # Just before the next write is the same place, and nothing depends on an Event.
     written = [site if site != EVENTS else "" for site in stage.run(Schedule(name)).written]
     for schedule in list(drawing.kills(BY_NAME[name], written, [Kind.KILL_AFTER]))[part::SPREAD]:
-        _holds(stage, schedule)
+        holds(stage, schedule)
 
 
 @pytest.mark.parametrize("part", range(SPREAD))
@@ -70,7 +62,7 @@ def test_any_fault_at_any_call_site_changes_nothing(stage: Stage, name: str, par
     sites = stage.run(Schedule(name)).sites
     singles = list(drawing.at_sites(BY_NAME[name], sites, often=False))
     for schedule in list(drawing.packed(singles, AT_ONCE))[part::SPREAD]:
-        _holds(stage, schedule)
+        holds(stage, schedule)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +132,7 @@ def test_any_fault_at_any_call_site_changes_nothing(stage: Stage, name: str, par
     ],
 )
 def test_what_a_campaign_has_found_stays_mended(stage: Stage, schedule: Schedule) -> None:
-    _holds(stage, schedule)
+    holds(stage, schedule)
 
 
 def test_a_weight_that_is_sent_after_its_lease_has_run_out_never_gets_through(stage: Stage) -> None:
@@ -149,7 +141,7 @@ def test_a_weight_that_is_sent_after_its_lease_has_run_out_never_gets_through(st
     schedule = Schedule("taken back at a moment", (frozen,), seed=7218, moment=3.53)
     without = stage.run(schedule).violations
     assert any("I8: the canary is raised to 20 % while Stable" in words for words in without), without
-    _holds(stage, replace(schedule, lease=True))
+    holds(stage, replace(schedule, lease=True))
 
 
 @pytest.mark.parametrize("kind", sorted(FREEZES))
@@ -184,8 +176,11 @@ def test_a_schedule_can_be_written_down_and_read_again(seed: int) -> None:
 def test_all_stories_and_all_kinds_of_faults_are_drawn() -> None:
     drawn = [drawing.drawn(seed) for seed in range(RANDOM)]
     with_git = [drawing.drawn_with_git(seed) for seed in range(RANDOM)]
-    assert {each.story for each in (*drawn, *with_git)} == set(BY_NAME)
-    assert {fault.kind for each in (*drawn, *with_git) for fault in each.faults} == set(Kind)
+    every = {story.name: {"git push": 3, "git/mirror.py:1": 9} for story in WRITTEN_BACK}
+    at_statements = [drawing.drawn_at_statement(seed, every) for seed in range(RANDOM)]
+    all_drawn = (*drawn, *with_git, *at_statements)
+    assert {each.story for each in all_drawn} == set(BY_NAME)
+    assert {fault.kind for each in all_drawn for fault in each.faults} == set(Kind)
 
 
 def test_a_failing_schedule_is_shrunk_to_what_it_needs() -> None:
