@@ -8,11 +8,13 @@ from pydantic import Field
 
 from rollout.api.analysis import METRICS_LIMIT, AnyMetric, Metric
 from rollout.api.base import Duration, Manifest, Model, Share, Switch
+from rollout.api.measurements import MetricResult
 from rollout.api.meta import ObjectMeta
+from rollout.api.naming import DryRun, MeasurementRetention
 from rollout.api.parsing import Kind, parse
 from rollout.api.rollout import Argument
 from rollout.api.status import MetricEvidence
-from rollout.api.threshold import DryRun, MeasurementRetention, MetricResult, Threshold
+from rollout.api.threshold import Threshold
 from rollout.api.unsupported import ANALYSIS_RUN
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from rollout.api import analysis, analysisrun, gitsource, rollout, sourcestatus, threshold
 from rollout.api.base import Model
+from rollout.api.compare import MEASURES
 from rollout.api.status import RolloutStatus
 from rollout.api.unsupported import ANALYSIS_RUN, ANALYSIS_TEMPLATE, GIT_SOURCE, ROLLOUT, Unsupported
 
@@ -110,8 +111,8 @@ _METRIC_RULES = (
     ),
     Rule(
         _COMPARE,
-        _exactly_one((*analysis.MEASURES, "preset")),
-        f"must have exactly one of {', '.join((*analysis.MEASURES, 'preset'))}",
+        _exactly_one((*MEASURES, "preset")),
+        f"must have exactly one of {', '.join((*MEASURES, 'preset'))}",
     ),
     Rule(
         _COMPARE,

@@ -18,9 +18,9 @@ from pydantic import (
 from rollout.api import rules
 from rollout.api.base import Count, Duration, Manifest, Model, Share, Switch
 from rollout.api.meta import LabelSelector, ObjectMeta
+from rollout.api.naming import DryRun, MeasurementRetention
 from rollout.api.parsing import Kind, parse
 from rollout.api.status import PROMOTED_LIMIT
-from rollout.api.threshold import DryRun, MeasurementRetention
 from rollout.api.unsupported import ROLLOUT
 
 NAME_LIMIT = 45

@@ -6,12 +6,10 @@ far as it can be, and wholly when they are filled in (`resolved`).
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import timedelta
 from typing import Annotated, Any, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
@@ -20,14 +18,13 @@ from pydantic import (
     model_validator,
 )
 
-from rollout.api.base import DURATION_PATTERN, Model, Switch, duration_text, parse_duration
+from rollout.api.base import DURATION_PATTERN, Model, duration_text, parse_duration
 from rollout.api.errors import Problem
 from rollout.api.providers import QueryProvider
 from rollout.api.rules import WrongFieldsError
 from rollout.api.selectors import filled, is_open
 from rollout.conditions import ConditionError, Language, condition
 
-RETENTION_LIMIT = 100
 _PLACEHOLDER = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _OPEN_PATTERN = r"\{\{.+\}\}"
 
@@ -231,109 +228,3 @@ def _amiss(path: str, text: str, language: Language) -> Problem | None:
     except ConditionError as error:
         return Problem(path, error.message, error.remedy)
     return None
-
-
-_PLAIN = r"[^\\.*+?()\[\]{}|^$]"
-_PATTERN = re.compile(rf"(?:{_PLAIN}|\\.|\.[*+]|\.|\||\^|\$|\[[\w-]+\])*")
-
-
-def _name_pattern(text: str) -> str:
-    """A regular expression that is matched in bounded time: no groups, few repeats."""
-    if _PATTERN.fullmatch(text) is None or len(re.findall(r"(?<!\\)\.[*+]", text)) > 3:
-        raise ValueError("must be a name, or a simple pattern such as success.* or a|b")
-    return text
-
-
-NamePattern = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_name_pattern)]
-
-
-class DryRun(Model):
-    """Metrics that are measured and shown, and decide nothing."""
-
-    metric_name: NamePattern
-    """A name, or a simple regular expression."""
-
-
-class MeasurementRetention(Model):
-    """How many measurements an AnalysisRun shows."""
-
-    metric_name: NamePattern
-    """A name, or a simple regular expression."""
-    limit: Annotated[int, Field(strict=True, ge=1, le=RETENTION_LIMIT)]
-    """The last ones; by default 10."""
-
-
-def names(pattern: str, metric: str) -> bool:
-    """Whether a `metricName` speaks of a metric, as Argo Rollouts matches: anywhere in its name."""
-    return re.search(pattern, metric) is not None
-
-
-def exactly(metric: str) -> str:
-    """The `metricName` of one metric alone."""
-    return f"^{re.escape(metric)}$"
-
-
-class MeasurementPhase(StrEnum):
-    """How a measurement, or a metric, stands."""
-
-    RUNNING = "Running"
-    SUCCESSFUL = "Successful"
-    FAILED = "Failed"
-    INCONCLUSIVE = "Inconclusive"
-    ERROR = "Error"
-
-
-class MeasurementRecord(Model):
-    """One measurement."""
-
-    phase: MeasurementPhase
-    started_at: datetime
-    finished_at: datetime
-    value: str = ""
-    """What the query gave: `0.993`, or `[0.993,1]`."""
-    message: str = ""
-    """Why it is as it is."""
-    refused: Switch = False
-    """Whether somebody has to mend the query or a condition (ours)."""
-
-
-class TallyRecord(Model):
-    """How many measurements of each kind (ours)."""
-
-    successful: int = 0
-    failed: int = 0
-    inconclusive: int = 0
-    error: int = 0
-
-
-class MetricResult(Model):
-    """How far a threshold metric is: what is shown of it, and all that a restart needs."""
-
-    name: str
-    phase: MeasurementPhase
-    message: str = ""
-    """Why."""
-    count: int = 0
-    """Measurements in all, without errors."""
-    successful: int = 0
-    failed: int = 0
-    inconclusive: int = 0
-    error: int = 0
-    consecutive_error: int = 0
-    consecutive_success: int = 0
-    measurements: tuple[MeasurementRecord, ...] = ()
-    """The last ones."""
-    dry_run: Switch = False
-    """Whether it decides nothing."""
-    metadata: Mapping[str, str] = {}
-    """ResolvedPrometheusQuery: what was asked."""
-    step: str = ""
-    """The step whose measurements let it pass (ours)."""
-    step_since: datetime
-    """Since when that step's effect is seen (ours)."""
-    round_since: datetime
-    """When what the limits count began (ours)."""
-    in_step: TallyRecord = TallyRecord()
-    """Measurements of this step (ours)."""
-    in_round: TallyRecord = TallyRecord()
-    """Measurements that the limits count (ours)."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from analysis.evidence import Series
-from rollout.api import analysis as api
+from rollout.api import compare
+from rollout.api.analysis import Metric
 from rollout.api.selectors import are_matchers
 from rollout.cli.failure import ExitCode, Failure
 from rollout.cli.planned import Planned
@@ -91,13 +92,13 @@ class Arms:
 
 def _told_apart(templates: Templates, canary: str, stable: str) -> Templates:
     """The templates, with these matchers for the arms of every metric."""
-    arms = api.Arms(canary=canary, stable=stable)
+    arms = compare.Arms(canary=canary, stable=stable)
     return {
         key: template.model_copy(
             update={
                 "metrics": tuple(
                     metric.model_copy(update={"compare": metric.compare.model_copy(update={"arms": arms})})
-                    if isinstance(metric, api.Metric)
+                    if isinstance(metric, Metric)
                     else metric
                     for metric in template.metrics
                 )

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from rollout.api.analysis import ArmsPreset, Metric
+from rollout.api.analysis import Metric
 from rollout.api.base import Manifest
+from rollout.api.compare import ArmsPreset
 from rollout.api.errors import InvalidSpec, Problem
 from rollout.api.rollout import Argument, GivenArgument, Rollout
 from rollout.api.selectors import filled

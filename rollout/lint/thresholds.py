@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from rollout.api.analysis import CLUSTER_TEMPLATE_KIND, TEMPLATE_KIND, AnalysisTemplateSpec
 from rollout.api.errors import InvalidSpec, Problem
+from rollout.api.naming import names
 from rollout.api.parsing import parse
-from rollout.api.threshold import Threshold, names
+from rollout.api.threshold import Threshold
 from rollout.lint.alone import is_kind
 from rollout.lint.findings import Document, Finding, Severity, finding
 

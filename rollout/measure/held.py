@@ -20,8 +20,10 @@ from analysis.threshold import (
 )
 from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.caps import short
+from rollout.api.measurements import MetricResult
+from rollout.api.naming import names
 from rollout.api.status import EVIDENCE_LIMIT, MESSAGE_LIMIT_BYTES, Counted, MetricEvidence
-from rollout.api.threshold import MetricResult, Threshold, names
+from rollout.api.threshold import Threshold
 from rollout.measure.access import ServerSource
 from rollout.measure.measurements import measured
 from rollout.measure.policy import asked_at

@@ -10,8 +10,9 @@ from analysis.evidence import Counts
 from analysis.reading import Status
 from analysis.sequential import Checkpoint
 from analysis.verdict import Judgement, MetricVerdict, Outcome
-from rollout.api.analysis import Compare, Histogram, LatencyUnit, Metric, Proportion, Rate
+from rollout.api.analysis import Metric
 from rollout.api.analysisrun import AnalysisRunSpec, MetricNoise
+from rollout.api.compare import Compare, Histogram, LatencyUnit, Proportion, Rate
 from rollout.api.margin import Margin, Scale, Unit
 from rollout.api.measures import MAX_PHI, WARM_UP, Against, HarmBy, Mean, Role, Up
 from rollout.api.status import EVIDENCE_LIMIT, MESSAGE_LIMIT_BYTES, ArmSamples, Counted, MetricEvidence

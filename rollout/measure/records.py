@@ -3,13 +3,8 @@
 from datetime import timedelta
 
 from analysis.threshold import Limits, Measurement, Phase, State, Tally
-from rollout.api.threshold import (
-    MeasurementPhase,
-    MeasurementRecord,
-    MetricResult,
-    TallyRecord,
-    Threshold,
-)
+from rollout.api.measurements import MeasurementPhase, MeasurementRecord, MetricResult, TallyRecord
+from rollout.api.threshold import Threshold
 
 QUERY = "ResolvedPrometheusQuery"
 QUERY_LIMIT = 1024

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import analysis as judged
 from analysis.verdict import Judgement
-from rollout.api.analysis import Compare
 from rollout.api.analysisrun import AnalysisRunSpec
+from rollout.api.compare import Compare
 from rollout.api.measures import Against
 from rollout.api.status import RolloutStatus
 from rollout.plan.evidence import Sent

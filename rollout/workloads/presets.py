@@ -7,15 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isclose
 
-from rollout.api.analysis import (
-    Arms,
-    ArmsPreset,
-    Compare,
-    Histogram,
-    LatencyUnit,
-    MetricPreset,
-    Proportion,
-)
+from rollout.api.compare import Arms, ArmsPreset, Compare, Histogram, LatencyUnit, MetricPreset, Proportion
 from rollout.api.errors import InvalidSpec, Problem
 from rollout.plan.observed import Backend, Plane
 

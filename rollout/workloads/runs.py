@@ -7,9 +7,10 @@ included, because the weights over all are fixed at the start. A metric of step 
 from collections.abc import Mapping
 from typing import Any
 
-from rollout.api.analysis import MEASURES, AnalysisTemplateSpec, Arms, Compare, Metric
+from rollout.api.analysis import AnalysisTemplateSpec, Metric
 from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.base import Manifest
+from rollout.api.compare import MEASURES, Arms, Compare
 from rollout.api.errors import InvalidSpec, Problem
 from rollout.api.meta import GROUP, VERSION
 from rollout.api.providers import Provider

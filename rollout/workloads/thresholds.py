@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from rollout.api.analysis import AnalysisTemplateSpec, Metric
 from rollout.api.errors import InvalidSpec, Problem
 from rollout.api.measures import Role
+from rollout.api.naming import DryRun, MeasurementRetention, exactly, names
 from rollout.api.rules import WrongFieldsError
 from rollout.api.selectors import placeholders
-from rollout.api.threshold import DryRun, MeasurementRetention, Threshold, exactly, names
+from rollout.api.threshold import Threshold
 
 _SAMPLE = "1"
 """For what is known only when a run begins: a hash, a revision."""

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import analysis as judged
-from rollout.api.analysis import ArmsPreset, Proportion, parse_analysis_template
+from rollout.api.analysis import parse_analysis_template
 from rollout.api.analysisrun import parse_analysis_run
+from rollout.api.compare import ArmsPreset, Proportion
 from rollout.api.errors import InvalidSpec
 from rollout.api.margin import DEFAULT_TOLERATE, DEFAULT_UNACCEPTABLE, Scale
 from rollout.api.measures import Direction, Role

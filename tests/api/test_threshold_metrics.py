@@ -13,9 +13,10 @@ from rollout.api.analysis import Metric, parse_analysis_template
 from rollout.api.crd import open_api
 from rollout.api.errors import InvalidSpec
 from rollout.api.kinds import DEFINITIONS
+from rollout.api.naming import exactly, names
 from rollout.api.rollout import parse_rollout
 from rollout.api.rules import WrongFieldsError
-from rollout.api.threshold import Threshold, exactly, names
+from rollout.api.threshold import Threshold
 from rollout.lint import Document, lint
 from rollout.sandbox.apiserver import rules, structural, validation
 

@@ -12,8 +12,9 @@ from analysis.sources import PartialAnswerError, QueryRefusedError, SourceDownEr
 from analysis.sources.evaluating import Answer, Window, parse_result
 from analysis.threshold import Phase
 from rollout.api.analysisrun import AnalysisRunSpec
+from rollout.api.measurements import MetricResult
 from rollout.api.status import Counted
-from rollout.api.threshold import MetricResult, Threshold
+from rollout.api.threshold import Threshold
 from rollout.measure.held import Held
 from rollout.measure.measurements import judged, measured
 from rollout.plan.evidence import Evidence, Outcome

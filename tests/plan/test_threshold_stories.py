@@ -20,9 +20,9 @@ from rollout.api.analysis import TEMPLATE_KIND
 from rollout.api.analysisrun import AnalysisRunSpec
 from rollout.api.base import Manifest
 from rollout.api.errors import InvalidSpec
+from rollout.api.naming import DryRun
 from rollout.api.parsing import parse
 from rollout.api.status import Stage, Verdict
-from rollout.api.threshold import DryRun
 from rollout.measure.held import Held
 from rollout.measure.policy import active_in
 from rollout.plan import schedule

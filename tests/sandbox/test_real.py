@@ -21,8 +21,9 @@ import analysis as judged
 from analysis.reading import Context, Reading
 from analysis.sources import Arms, take
 from analysis.sources.prometheus import PrometheusSource
-from rollout.api.analysis import Compare, Metric, MetricPreset
+from rollout.api.analysis import Metric
 from rollout.api.analysisrun import AnalysisRunSpec
+from rollout.api.compare import Compare, MetricPreset
 from rollout.api.selectors import filled
 from rollout.measure.policy import policy_of
 from rollout.routers.planes import read_plane

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from preset_cases import CASES, Body, plane, resolved, route
 
-from rollout.api.analysis import ArmsPreset, Histogram
 from rollout.api.base import FROM_MANIFEST
+from rollout.api.compare import ArmsPreset, Histogram
 from rollout.api.errors import InvalidSpec
 from rollout.plan.observed import UNKNOWN_PLANE
 
