@@ -62,6 +62,13 @@ class InvalidPolicy(StrEnum):
     SKIP_OBJECT = "SkipObject"
 
 
+class Recovery(StrEnum):
+    """With what a Rollout begins that has no stable version yet."""
+
+    NONE = "none"
+    FROM_GIT = "fromGit"
+
+
 class VerifyMode(StrEnum):
     """Which commits have to be signed."""
 
@@ -164,6 +171,9 @@ class GitSourceSpec(Model):
     """Who has to have signed the commits."""
     allow_history_rewrite: bool = True
     """Whether a branch that was reset or force-pushed is followed."""
+    recovery: Recovery = Recovery.NONE
+    """fromGit: in a cluster that was rebuilt a Rollout begins with the version that was good last, as the
+    notes in Git tell, unless what Git asks for is good itself. none: with what Git asks for."""
     suspend: bool = False
     """Whether nothing is read and nothing applied until this is false again."""
     images: tuple[Image, ...] = Field((), max_length=32)

@@ -69,7 +69,10 @@ class Clone:
         """Bring the whole history of a commit, where it was cut."""
         if self.repository.run("rev-parse", "--is-shallow-repository").strip() == b"true":
             options = ("--quiet", "--no-tags", "--no-auto-maintenance", "--no-write-fetch-head")
-            self._ask("fetch", *options, "--unshallow", "--", self.remote.url, sha)
+            try:
+                self._ask("fetch", *options, "--unshallow", "--", self.remote.url, sha)
+            except CommandFailed as failure:
+                raise explain(failure.complaint) from failure
 
     def push(self, refspec: str) -> bool:
         """Push `FROM:TO`, without force; False if another writer was faster.

@@ -13,7 +13,7 @@ from typing import Any
 
 from rollout.git.documents import Document, Malformed, Path, Position, parse_documents
 from rollout.git.errors import FileProblem, ManifestsRefused
-from rollout.git.revision import Blob
+from rollout.git.revision import Blob, Revision
 from rollout.git.shape import SERVER_OWNED, complaints
 
 __all__ = ["Manifest", "Parser", "Position", "apply_order", "parse"]
@@ -32,6 +32,8 @@ class Manifest:
     """Where the object lies in its document: () or ("items", 2) in a List."""
     blob: str = field(default="", repr=False, compare=False)
     """The content id of its file."""
+    brought_by: Revision | None = field(default=None, repr=False, compare=False)
+    """The commit that it came with, where that is known."""
 
     @property
     def api_version(self) -> str:

@@ -172,6 +172,10 @@ class Mirror:
         """
         return await self._in_thread(lambda: self._touching(revision, check_path(path), since))
 
+    async def past(self, revision: Revision, commit: str) -> Revision | None:
+        """A commit of the history of `revision`, which is fetched where it was cut; None if it is not."""
+        return await self._in_thread(lambda: self._past(revision, check_sha(commit)))
+
     async def note(self, sha: str, content: bytes, ref: str = NOTES_REF) -> None:
         """Write a verdict (one line of JSON, see `notes.merge`) on a commit and push it.
 
@@ -336,6 +340,13 @@ class Mirror:
         new = check_sha(revision.sha)
         known = bool(since) and self._clone.has(check_sha(since))
         return self._clone.newest(revision.branch, f"{since}..{new}" if known else new, path)
+
+    def _past(self, revision: Revision, commit: str) -> Revision | None:
+        new = check_sha(revision.sha)
+        self._clone.deepen(new)
+        if not self._clone.answers("merge-base", "--is-ancestor", commit, new):
+            return None
+        return self._clone.newest(revision.branch, commit)
 
     def _read(self, revision: Revision, path: str) -> tuple[Blob, ...]:
         self._drop_what_is_void()

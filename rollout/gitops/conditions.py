@@ -22,7 +22,8 @@ Fact = tuple[str, bool, str, str]
 GAPS = "ObjectsSkipped"
 """Reason of Ready, and result in the history, where objects were left out of a revision that stands."""
 BEGUN = "Applying"
-UNFINISHED = frozenset({BEGUN, "AppliedPartially", "SecretsNotReady"})
+RECOVERING = "Recovering"
+UNFINISHED = frozenset({BEGUN, "AppliedPartially", "SecretsNotReady", RECOVERING})
 """Reasons of Ready while the cluster is between two revisions."""
 
 
@@ -70,6 +71,11 @@ class Outcome:
     def waiting(cls, message: str, revision: Revision) -> Self:
         """The rest of it is applied once Secrets are made of what was applied."""
         return cls("SecretsNotReady", message, revision, read=True, again=timedelta(seconds=2))
+
+    @classmethod
+    def recovering(cls, message: str, revision: Revision) -> Self:
+        """The rest of it is applied once what was good last serves."""
+        return cls(RECOVERING, message, revision, read=True, again=timedelta(seconds=2))
 
     @classmethod
     def unchanged(cls, revision: Revision) -> Self:

@@ -1,6 +1,7 @@
 """A revision is applied as a whole: read, verified, tried, applied, and then what left Git is deleted."""
 
 from dataclasses import replace
+from functools import partial
 
 from rollout.api.errors import Stalled
 from rollout.api.gitsource import InvalidPolicy, VerifyMode
@@ -14,6 +15,7 @@ from rollout.gitops.clusters import Clusters
 from rollout.gitops.conditions import Fact, Outcome
 from rollout.gitops.keeping import Keeper
 from rollout.gitops.pruning import Pruner
+from rollout.gitops.recovering import Recovered, recover
 from rollout.gitops.refusals import Refusals
 from rollout.gitops.secrets import read_secret
 from rollout.gitops.standing import stand
@@ -57,14 +59,19 @@ class Revisions:
             applier = await self._clusters.applier(source)
             home, discovery = self._clusters.rules.home, applier.trier.discovery
             stands = await stand(source, visit.mirror, revision, discovery, home, parser, refusals)
+            recovery = await recover(
+                visit, revision, stands.manifests, applier.trier.kube, partial(self._verified, visit)
+            )
+            stands = replace(stands, manifests=recovery.manifests)
             applied = await applier.apply(stands.source, stands.manifests, visit.now, refusals, begin)
         except Stalled as stalled:
             if stalled.reason == "VerificationFailed":
                 facts = (("SourceVerified", False, stalled.reason, str(stalled)),)
             return Outcome.refused(stalled.reason, str(stalled), revision).stating(*facts)
-        if applied.failed or applied.waiting or refusals.problems:
+        notices = (*notices, *recovery.notices)
+        if applied.failed or applied.waiting or refusals.problems or recovery.first:
             stands = replace(stands, manifests=refusals.spared(stands.manifests))
-            short = _short(revision, applied, refusals)
+            short = _short(revision, applied, refusals, recovery)
             if short.stands:
                 self._keeper.applied(visit.name, stands, visit.now, whole=False)
             joined = inventory.joined(status.inventory, inventory.applied(stands.manifests))
@@ -132,8 +139,11 @@ class Revisions:
         return (("HistoryRewritten", message),)
 
 
-def _short(revision: Revision, applied: Applied, refusals: Refusals) -> Outcome:
+def _short(revision: Revision, applied: Applied, refusals: Refusals, recovery: Recovered) -> Outcome:
     """How a revision was taken that is not applied as a whole."""
+    if recovery.first and not applied.failed:
+        said = "; ".join([*recovery.first, *applied.waiting, *map(str, refusals.problems)])
+        return Outcome.recovering(said, revision)
     if not applied.failed and not applied.waiting:
         return Outcome.with_gaps(revision, str(refusals))
     done = f"applied {', '.join(applied.changed)}; " if applied.changed else ""

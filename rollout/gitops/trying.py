@@ -235,8 +235,8 @@ class Trier:
         self, source: Source, manifest: Written, body: dict[str, Any], live: Manifest | None
     ) -> dict[str, Any]:
         known, commit = composing.told_blob(live)
-        brought = source.revision
-        if known != manifest.blob:
+        brought = manifest.brought_by or source.revision
+        if known != manifest.blob and manifest.brought_by is None:
             found = await source.mirror.last_commit_touching(source.revision, manifest.path, since=commit)
             brought = found or source.revision
         return composing.with_source(body, live, source.name, brought, manifest.path, manifest.blob)
