@@ -30,22 +30,27 @@ class Certificate:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._mark: tuple[object, ...] = ()
         self._context = _context()
         self._context.sni_callback = self._chosen
         self._present = self._context
+        self._mark = self._looked()
+        self._read()
 
     @property
     def context(self) -> ssl.SSLContext:
         """What a server listens with."""
         return self._context
 
-    def _chosen(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        mark = self._looked()
+    def _chosen(
+        self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext
+    ) -> ssl.AlertDescription | None:
+        mark, asked = self._looked(), self._context.verify_mode
         if mark != self._mark:
             self._mark = mark
             self._read()
         connection.context = self._present
+        # Whether clients must prove themselves is settled before this: from the next connection on.
+        return None if self._context.verify_mode is asked else ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE
 
     def _looked(self) -> tuple[object, ...]:
         marks: list[object] = []
@@ -64,8 +69,9 @@ class Certificate:
         try:
             fresh.load_cert_chain(self._folder / CERTIFICATE, self._folder / KEY)
             if clients.exists():
-                fresh.load_verify_locations(clients)
-                fresh.verify_mode = ssl.CERT_REQUIRED
+                for context in (fresh, self._context):
+                    context.load_verify_locations(clients)
+                    context.verify_mode = ssl.CERT_REQUIRED
         except (OSError, ssl.SSLError) as unreadable:
             log.warning("the webhook's certificate in %s can't be read: %s", self._folder, unreadable)
         else:
