@@ -15,7 +15,10 @@ from rollout.lint import Document, Severity, lint
 from rollout.lint.alone import KINDS
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["rollouts.md", "analysistemplates.md", "analysisruns.md", "gitsources.md"]
+PAGES = [
+    *("rollouts.md", "analysistemplates.md", "analysisruns.md", "gitsources.md"),
+    *("moving-from-push.md", "layouts.md"),
+]
 
 
 def documents(name: str, text: str) -> Iterator[Document]:
