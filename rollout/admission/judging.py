@@ -26,7 +26,7 @@ from rollout.measure.versions import any_version, versions
 from rollout.observe.reading import read_status
 from rollout.plan.observed import Plane
 from rollout.routers.planes import read_plane
-from rollout.workloads import runs, thresholds
+from rollout.workloads import presets, runs, thresholds
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,8 @@ class Judge:
                 plane = await self._plane(rollout, asked.namespace)
                 problems = runs.problems(rollout.spec, templates, broken, plane)
                 if problems:
-                    return tuple(str(problem) for problem in problems)
+                    told = (str(each) for each in problems if not each.message.endswith(presets.UNTOLD))
+                    return tuple(told)  # that nobody has taken a new route yet is no fault
                 return await self._short(rollout, templates, plane, asked, now)
         except (TimeoutError, Retry, Stalled) as unknown:
             log.debug("what %s would find is not known: %s", rollout.metadata.name, unknown)
