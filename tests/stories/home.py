@@ -44,6 +44,18 @@ class Home:
         except Never as never:
             raise Never(f"{never}\n{await self.source()}") from None
 
+    async def tried(self, commit: str) -> Manifest:
+        """Wait until a commit was read, whatever came of it; what Ready says."""
+
+        async def reached() -> Manifest | None:
+            status = await self.source()
+            read = str(status.get("lastAttemptedRevision", "")).endswith(commit)
+            ready = [each for each in status.get("conditions") or () if each["type"] == "Ready"]
+            return ready[0] if read and ready else None
+
+        found: Manifest = await until(f"{commit} to be tried", reached)
+        return found
+
     async def refused(self, commit: str) -> Manifest:
         """Wait until a commit was read and refused; what Ready says."""
 

@@ -60,7 +60,8 @@ async def test_prune_false_deletes_nothing(home: Home) -> None:
 
 async def test_a_bad_commit_prunes_nothing(home: Home) -> None:
     await home.applied(await home.repository.commit("more", {"deploy/a.yaml": text(config_map("a"))}))
-    await home.refused(await home.repository.commit("slip", {"deploy/a.yaml": None, ROLLOUT: "kind: ["}))
+    slip = await home.repository.commit("slip", {"deploy/a.yaml": None, ROLLOUT: "kind: ["})
+    assert (await home.tried(slip))["reason"] == "MalformedManifest"
     assert await exists(home.shop, CONFIG_MAPS, "a")
     mended = await home.push("mended", manifests.rollout())
     await home.applied(mended)
