@@ -271,9 +271,17 @@ def _first(facts: Facts, status: RolloutStatus, signal: Signal) -> Changes:
 
 
 def _switched(facts: Facts, status: RolloutStatus, signal: Signal) -> Changes:
-    judged = facts.canary is None or schedule.judged(facts.canary)
-    unproved = status.exception or ("" if judged else "a policy without analysis")
-    return {"stable_rs": status.current_pod_hash, **_promoted(facts, status, unproved)}
+    return {
+        "stable_rs": status.current_pod_hash,
+        **_promoted(facts, status, status.exception or _unjudged(facts)),
+    }
+
+
+def _unjudged(facts: Facts) -> str:
+    """Why a policy asked for no proof; '' where it did."""
+    if facts.canary is None or (schedule.judged(facts.canary) and facts.steps):
+        return ""
+    return "a policy without steps" if schedule.judged(facts.canary) else "a policy without analysis"
 
 
 def _promoted(facts: Facts, status: RolloutStatus, exception: str) -> Changes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from .faults import CALLS, FREEZES, GIT, STATEMENTS, Fault, Kind
 from .prometheus import Mode
 from .schedule import Schedule
-from .stories import AT_A_MOMENT, FIRST, GIT_STORIES, STORIES, WRITTEN_BACK, Story
+from .stories import AT_A_MOMENT, BACK, FIRST, GIT_STORIES, STORIES, WRITTEN_BACK, Story
 
 DOWN_S = 3.0
 """How long it takes until a killed operator is started again."""
@@ -31,7 +31,7 @@ MIDWAY_S = 0.006
 """How long a git lives at most that is killed: it takes about so long."""
 MOMENT_S = 50.0
 """What people do at any moment, they do within so many seconds of the change."""
-DRAWN = (*STORIES, *AT_A_MOMENT, FIRST)
+DRAWN = (*STORIES, *AT_A_MOMENT, FIRST, BACK)
 WRITES, REQUESTS = 90, 350
 """As many as the longest stories make."""
 

@@ -5,9 +5,9 @@ from itertools import islice
 
 from . import drawing
 from .schedule import Schedule, Stage
-from .stories import BY_NAME, FIRST, STORIES, WRITTEN_BACK
+from .stories import BACK, BY_NAME, FIRST, STORIES, WRITTEN_BACK
 
-SWEPT = (FIRST, *STORIES)
+SWEPT = (FIRST, *STORIES, BACK)
 
 
 def random(_: Stage, seed: int, count: int) -> Iterator[Schedule]:

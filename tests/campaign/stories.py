@@ -149,6 +149,14 @@ async def retry(scene: Scene) -> None:
     await scene.annotate("retry", "yes")
 
 
+async def back_within_window(scene: Scene) -> None:
+    """A version without steps, and the one before again: within the rollback window."""
+    await scene.patch(ROLLOUTS, manifests.NAME, {"spec": {"rollbackWindow": {"revisions": 1}}})
+    await change(scene, "shop:v2", ())
+    await scene.until("the promotion", lambda: scene.images() == {"shop:v2": REPLICAS}, LONG_S)
+    await change(scene, "shop:v1")
+
+
 async def deletion(scene: Scene) -> None:
     """The Rollout is deleted while its canary gets traffic."""
     await change(scene, "shop:v2")
@@ -331,6 +339,8 @@ STORIES = (
     Story("deletion", deletion, (GONE,), (0, 20, 0)),
     Story("asked", asked, (_promoted("shop:v2"),), UP, ASKED),
 )
+BACK = Story("back within the window", back_within_window, (_promoted("shop:v1"),), (0, 100, 0, 100, 0))
+"""Of the campaign alone: its kills would take a minute of every test run."""
 AT_A_MOMENT = (
     Story("aborted at a moment", abort_at, (_refused("Aborted"), _promoted("shop:v2"))),
     Story("superseded at a moment", supersede_at, (_promoted("shop:v3"),)),
@@ -369,4 +379,4 @@ TOLD = Story(
     modes=("notes", "commitStatus"),
 )
 WRITTEN_BACK = (PUT_BACK, PROPOSED, TOLD)
-BY_NAME = {story.name: story for story in (FIRST, *STORIES, *AT_A_MOMENT, *GIT_STORIES, *WRITTEN_BACK)}
+BY_NAME = {story.name: story for story in (FIRST, *STORIES, BACK, *AT_A_MOMENT, *GIT_STORIES, *WRITTEN_BACK)}

@@ -435,3 +435,10 @@ def test_a_superseded_revision_that_comes_back_is_judged_by_a_run_of_its_own() -
     world.run(healthy)
     assert world.status.attempt == "v2-attempt.2"
     assert [run.phase for run in world.runs.values()] == ["Inconclusive", "Inconclusive", "Successful"]
+
+
+def test_a_policy_with_an_analysis_and_no_steps_claims_no_proof() -> None:
+    world = steady(spec(analysis=True))
+    world.push("v2")
+    world.run(healthy)
+    assert world.status.history[-1].reason == "a policy without steps"
