@@ -1,5 +1,6 @@
 """Whoever can push can send anything: it is refused by its place, what runs goes on, nothing is pruned."""
 
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -134,3 +135,14 @@ async def test_a_branch_that_vanishes_prunes_nothing_and_may_come_back(home: Hom
     await git(home.repository.clone, "push", "--quiet", "origin", "HEAD:refs/heads/main")
     await home.applied(await home.push("v2", manifests.rollout("shop:v2")))
     await home.shop.paused(50)
+
+
+async def test_git_28_a_server_that_says_nothing_is_given_up_at_the_timeout_of_its_source(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/web.git"
+        await home.shop.apply(git_source(url, timeout="2s"))
+        assert "within 2 s" in await home.shop.told("GitOperationFailed")
+        assert (await home.condition("FetchFailed"))["status"] == "True"
+        assert await home.shop.get(ROLLOUTS), "what was applied stays"
+        await home.shop.apply(git_source(home.repository.url))
+        await home.applied(await home.push("on", manifests.rollout("shop:v2")))
