@@ -1,6 +1,10 @@
 """Stopped at any statement between fetch and the pushed verdict: one verdict, one revert, one apply."""
 
+from types import FunctionType
+
 import pytest
+
+from rollout.gitops.pruning import Pruner
 
 from .drawing import DOWN_S
 from .faults import Fault, Kind
@@ -49,3 +53,22 @@ def test_a_git_that_is_killed_is_asked_again_and_nothing_is_done_twice(
 def test_what_could_not_be_pushed_to_be_proposed_is_proposed_later(stage: Stage) -> None:
     third_push = Fault(Kind.GIT_KILLED, site="git push", nth=3)
     assert len(holds(stage, Schedule(PROPOSED.name, (third_push,))).struck) == 1
+
+
+def test_what_was_applied_but_not_recorded_yet_is_not_put_back_by_the_next_operator(
+    stage: Stage, counted: dict[str, int]
+) -> None:
+    applied = Fault(Kind.LOST_GIT, site=first_of(Pruner.prune, counted), seconds=DOWN_S)
+    assert len(holds(stage, Schedule(PUT_BACK.name, (applied,))).struck) == 1
+
+
+def first_of(function: FunctionType, counted: dict[str, int]) -> str:
+    """The first statement of it that runs."""
+    code = function.__code__
+    lines = {
+        int(line): site
+        for site in counted
+        for file, _, line in [site.partition(":")]
+        if line and code.co_filename.endswith(file)
+    }
+    return lines[min(each for each in lines if each > code.co_firstlineno)]
