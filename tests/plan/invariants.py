@@ -117,7 +117,7 @@ def _weighted(world: World, percent: int, seen: Observed) -> None:
         assert percent < 100 or dead or world.count(canary.hash) >= world.needed, "all traffic needs all pods"
     if percent < live:
         assert stable.ready_total > 0, f"I1: stable gets {100 - percent} % without endpoints"
-        dead = canary is not None and canary.ready_total == 0
+        dead = canary is None or canary.ready_total == 0
         assert live < 100 or dead or world.meddled or stable.settled, "I4: the stable Service has not settled"
 
 

@@ -154,7 +154,7 @@ turns = st.builds(
     st.one_of(st.none(), st.integers(0, 5)),
     st.sampled_from([0.0, 0.5, 1.0, 3.0, 12.0, 60.0]),
 )
-untils = st.sampled_from(list(UNDER_WAY | {Stage.RETURNING, Stage.ROLLING_BACK})).map(_until)
+untils = st.sampled_from(sorted(UNDER_WAY | {Stage.RETURNING, Stage.ROLLING_BACK})).map(_until)
 events = st.one_of(
     turns,
     turns,
