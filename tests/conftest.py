@@ -1,18 +1,19 @@
 """How the tests are shared among several workers."""
 
 import signal
-from collections import defaultdict
 
 import pytest
 
-WORKING, WAITING = "campaign", "stories"
-"""Folders whose tests take longest: the one for the processor's sake, the other mostly awaits a cluster."""
-APART = frozenset({WORKING, WAITING, "analysis", "plan"})
+APART = frozenset({"campaign", "stories", "analysis", "plan"})
 """Folders in which each test stands alone, so that many workers can share one file."""
 USERS = "e2e"
 """Where users' requests are counted: those stories never share the machine with one another."""
-LONGEST = frozenset({USERS, "conformance"})
-"""Folders that are a long way for one worker."""
+FIRST = (USERS, "campaign", "conformance", "stories")
+"""Folders that are a long way.
+
+Schedules in virtual time come before any cluster that is at work in the same process: they hold its random
+numbers in their hands, and a schedule that is played again has to go the same way.
+"""
 
 
 def pytest_configure() -> None:
@@ -23,22 +24,18 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a stage stays with one worker; what takes longest begins first, some while others wait.
+    """What shares a stage stays with one worker; what takes longest begins first.
 
     The workers take the groups in this order: `--no-loadscope-reorder`.
     """
-    folders = defaultdict[str, list[pytest.Item]](list)
     for item in items:
         folder = item.path.parent.name
-        folders[folder].append(item)
         if folder == USERS:
             item.add_marker(pytest.mark.xdist_group(USERS))
         elif folder not in APART or _shares_a_stage(item):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    rank = dict.fromkeys((item for folder in LONGEST for item in folders[folder]), -1.0)
-    for folder in (WORKING, WAITING):
-        rank |= {item: place / len(folders[folder]) for place, item in enumerate(folders[folder])}
-    items.sort(key=lambda item: rank.get(item, 1.0))
+    rank = {folder: place for place, folder in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.parent.name, len(FIRST)))
 
 
 def _shares_a_stage(item: pytest.Item) -> bool:

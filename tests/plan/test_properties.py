@@ -238,7 +238,7 @@ def stories(examples: int) -> settings:
     )
 
 
-@stories(250)
+@stories(150)
 @given(policy=st.integers(0, len(POLICIES) - 1), story=st.lists(events, min_size=20, max_size=50))
 def test_no_write_breaks_an_invariant_and_all_ends_well(policy: int, story: list[Event]) -> None:
     world = begun(policy)
@@ -254,7 +254,7 @@ def test_no_write_breaks_an_invariant_and_all_ends_well(policy: int, story: list
     assert (world.phase is Phase.HEALTHY) == (world.wanted.hash == world.status.stable_rs)
 
 
-@stories(250)
+@stories(150)
 @given(
     policy=st.integers(0, len(POLICIES) - 1),
     before=st.lists(events, max_size=25),

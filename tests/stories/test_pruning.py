@@ -80,7 +80,11 @@ async def test_git_17_an_empty_directory_waits_until_its_commit_is_approved(home
     await home.shop.patch(GIT_SOURCES, NAME, approval)
     for resource, name in ((ROLLOUTS, NAME), (ROUTES, NAME), (SERVICES, STABLE), (SERVICES, CANARY)):
         await gone(home.shop, resource, name)
-    assert (await home.source()).get("inventory", []) == []
+
+    async def told() -> bool:
+        return (await home.source()).get("inventory", []) == []
+
+    await until("the inventory is empty", told)
 
 
 @pytest.mark.parametrize("reference", ["configMapRef"])

@@ -6,7 +6,7 @@ import copy
 import pytest
 from manifests import JUDGED, NAME, errors, rollout, traffic
 from prometheus_fake import FakePrometheus, Mode
-from stage import OPERATOR, ROLLOUTS, Shop
+from stage import LONG_S, OPERATOR, ROLLOUTS, Shop
 
 from rollout.api.crd import all_crds
 from rollout.api.status import Phase, Stage
@@ -123,6 +123,16 @@ async def test_an_old_crd_holds_what_goes_forward_and_not_what_goes_back(
     await asyncio.gather(ended(bad, intent=False), forward.serving("shop:v2"), *ends)
 
 
+async def at_rest(shop: Shop) -> int:
+    """Its writes, once a while brought no more."""
+    written = -1
+    async with asyncio.timeout(LONG_S):
+        while written != (now := len(shop.writes())):
+            written = now
+            await asyncio.sleep(2)
+    return written
+
+
 async def test_an_abort_needs_no_status_that_the_server_takes_whole_or_at_all(
     lonely: Sandbox, judge: FakePrometheus
 ) -> None:
@@ -153,7 +163,7 @@ async def test_an_abort_needs_no_status_that_the_server_takes_whole_or_at_all(
     status = await least.status()
     assert (status.reduced_since is not None, status.evidence, status.conditions) == (True, (), ())
     await least.told("StatusReduced", "Too many")
-    written = len(least.writes())
+    written = await at_rest(least)
     for shop, error in zip(refused, TOO_LARGE, strict=True):
         await shop.told("StatusRefused", error.message)
         assert (await shop.status()).stage is Stage.STEPPING
