@@ -4,6 +4,7 @@ The invariants themselves are asserted by the world at every single write (`inva
 """
 
 import copy
+import functools
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,6 @@ from world import World, says, spec, steady
 
 from rollout.api.errors import Problem
 from rollout.api.intents import IntentKey
-from rollout.api.rollout import RolloutSpec
 from rollout.api.status import Phase, Stage
 from rollout.plan.actions import (
     EnsureReplicas,
@@ -48,8 +48,14 @@ POLICIES = [
 ]
 
 
-def _served(policy: RolloutSpec) -> World:
-    """A world at rest; where there is a rollback window, one with a version in it."""
+def _served(place: int) -> World:
+    """A world at rest under this policy; where there is a rollback window, with a version in it."""
+    return copy.deepcopy(_served_once(place))
+
+
+@functools.cache
+def _served_once(place: int) -> World:
+    policy = POLICIES[place]
     world = steady(policy)
     if policy.rollback_window.revisions:
         world.judge = says(Outcome.NOT_WORSE)
@@ -59,7 +65,6 @@ def _served(policy: RolloutSpec) -> World:
     return world
 
 
-STEADY = [_served(policy) for policy in POLICIES]
 WRITES = (EnsureWeights, EnsureSelector, EnsureReplicas, EnsureReplicaSet, EnsureRun, RecordStatus)
 REVISIONS = st.sampled_from(["v1", "v2", "v3", "v4"])
 
@@ -221,7 +226,7 @@ def end(world: World) -> None:
 
 def begun(policy: int) -> World:
     """A new version on its way; where there is a rollback window, the one before."""
-    world = copy.deepcopy(STEADY[policy])
+    world = _served(policy)
     world.judge = says(Outcome.NOT_WORSE)
     world.push("v1" if len(world.lineage) > 1 else "v2")
     return world
@@ -305,7 +310,7 @@ def test_a_kill_after_any_action_leads_to_the_same_end(
 
 
 def _killed(policy: int, revision: str, outcome: Outcome, at: tuple[int, int] | None) -> World:
-    world = copy.deepcopy(STEADY[policy])
+    world = _served(policy)
     world.judge = says(outcome)
     world.push(revision)
     for count in range(200):
@@ -317,7 +322,7 @@ def _killed(policy: int, revision: str, outcome: Outcome, at: tuple[int, int] | 
 
 
 def _turns_of(policy: int, revision: str, outcome: Outcome) -> int:
-    began = STEADY[policy].now
+    began = _served(policy).now
     return int((_killed(policy, revision, outcome, None).now - began).total_seconds() // 4) + 1
 
 
@@ -329,7 +334,7 @@ def _ending(world: World) -> object:
 
 @pytest.mark.parametrize("stage", [Stage.RESETTING, Stage.STEPPING, Stage.SWITCHING, Stage.ROLLING_BACK])
 def test_a_kill_after_any_action_of_a_deletion_leads_to_the_same_end(stage: Stage) -> None:
-    begun = copy.deepcopy(STEADY[4 if stage is Stage.SWITCHING else 1])
+    begun = _served(4 if stage is Stage.SWITCHING else 1)
     begun.push("v2")
     if stage is Stage.ROLLING_BACK:
         begun.run(lambda world: world.phase is Phase.PAUSED)
