@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from crew import Crew
 from prometheus_fake import FakePrometheus
 from stage import Shop, install, prometheus
 
+from rollout.sandbox.apiserver.errors import ApiError
+from rollout.sandbox.apiserver.resource import NAMESPACES
 from rollout.sandbox.cluster import Sandbox
 
 
@@ -39,10 +42,12 @@ def metrics(sandbox: Sandbox) -> Iterator[FakePrometheus]:
 
 @pytest_asyncio.fixture
 async def shop(sandbox: Sandbox, metrics: FakePrometheus, operator: Crew) -> AsyncIterator[Shop]:
-    """An empty namespace that the operator looks at."""
+    """An empty namespace that the operator looks at; it goes afterwards: what polls would never rest."""
     shop = replace(await Shop.open(sandbox, metrics), operator_health=lambda: operator.health)
     yield shop
     sandbox.server.fault = None
+    with suppress(ApiError):
+        await sandbox.client.delete(NAMESPACES, None, shop.namespace)
 
 
 @pytest.fixture(scope="module")

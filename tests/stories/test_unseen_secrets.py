@@ -54,10 +54,11 @@ async def registry() -> AsyncIterator[RegistryServer]:
 def holding(folder: Path, words: list[bytes]) -> list[str]:
     """Files that hold one of the words; some go while they are looked at, since git is at work."""
     found = []
-    for file in folder.rglob("*"):
-        with suppress(OSError):
-            if file.is_file() and any(word in file.read_bytes() for word in words):
-                found.append(str(file))
+    for place, _, names in os.walk(folder):
+        for file in (Path(place, name) for name in names):
+            with suppress(OSError):
+                if file.is_file() and any(word in file.read_bytes() for word in words):
+                    found.append(str(file))
     return found
 
 
