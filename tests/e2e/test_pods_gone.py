@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(200)]
 
 RATE = 200.0
 AT_ONCE = 3
-SLOW_TO_BE_READY_S = 2
-"""Longer than the operator takes to move a weight: who waits for the pods instead is seen."""
+SLOW_TO_BE_READY_S = 5
+"""Longer than the operator takes to move a weight, be the machine crowded: who waits for the pods is seen."""
 STEPS = [
     {"setWeight": 20},
     {"pause": {"duration": "1s"}},
