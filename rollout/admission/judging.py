@@ -46,17 +46,10 @@ class Judge:
         """The AdmissionReview to send back."""
         if asked.needs_no_look:
             return review.allowed(asked.uid)
-        found = [*by_itself(Document("", 0, asked.body), self._allows)]
-        errors = [
-            Problem(each.field, each.message, each.remedy)
-            for each in found
-            if each.severity is Severity.ERROR
-        ]
-        warnings = [
-            str(Problem(each.field, each.message, each.remedy))
-            for each in found
-            if each.severity is Severity.WARNING
-        ]
+        found = by_itself(Document("", 0, asked.body), self._allows)
+        told = [(each.severity, Problem(each.field, each.message, each.remedy)) for each in found]
+        errors = [problem for severity, problem in told if severity is Severity.ERROR]
+        warnings = [str(problem) for severity, problem in told if severity is Severity.WARNING]
         if errors:
             return review.denied(asked, errors, warnings)
         rollout = rollout_of(asked.body)

@@ -75,8 +75,7 @@ def _named(body: Mapping[str, Any]) -> Manifest:
 
 def allowed(uid: str, warnings: Iterable[str] = ()) -> dict[str, Any]:
     """It may be stored; clients print the warnings."""
-    said = [short(text, WARNING_LIMIT_BYTES) for text in dict.fromkeys(warnings)]
-    return _answered({"uid": uid, "allowed": True, "warnings": said[:WARNINGS_LIMIT]})
+    return _answered({"uid": uid, "allowed": True}, warnings)
 
 
 def denied(asked: Asked, problems: Sequence[Problem], warnings: Iterable[str] = ()) -> dict[str, Any]:
@@ -102,11 +101,10 @@ def denied(asked: Asked, problems: Sequence[Problem], warnings: Iterable[str] = 
             "causes": causes,
         },
     }
+    return _answered({"uid": asked.uid, "allowed": False, "status": status}, warnings)
+
+
+def _answered(response: Mapping[str, Any], warnings: Iterable[str]) -> dict[str, Any]:
     said = [short(text, WARNING_LIMIT_BYTES) for text in dict.fromkeys(warnings)]
-    return _answered(
-        {"uid": asked.uid, "allowed": False, "status": status, "warnings": said[:WARNINGS_LIMIT]}
-    )
-
-
-def _answered(response: Mapping[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": dict(response)}
+    response = {**response, "warnings": said[:WARNINGS_LIMIT]}
+    return {"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response}

@@ -7,7 +7,7 @@ namespace goes, all of it goes without us.
 from datetime import datetime, timedelta
 
 from rollout.api.base import Manifest
-from rollout.api.errors import InvalidSpec, Retry, Stalled
+from rollout.api.errors import Retry, Stalled
 from rollout.api.gitsource import DeletionPolicy, GitSource, parse_git_source
 from rollout.api.meta import APPLIED_FINALIZER
 from rollout.api.sourcestatus import GitSourceStatus, InventoryEntry
@@ -60,10 +60,6 @@ class Leaver:
                 await self._carry(live, wanted=False)
                 return None
             pruned = await self._prune(source, status, now)
-        except InvalidSpec as invalid:
-            refused = Outcome.refused("InvalidSpec", f"{invalid}; {_WAY_OUT}")
-            await self._teller.record(live, status, refused, now)
-            return now + LATER
         except (Stalled, Unavailable) as failed:
             if isinstance(failed, Unavailable) and source.spec.kube_config is None:
                 raise  # nor could anybody be told

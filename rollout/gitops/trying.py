@@ -22,10 +22,10 @@ from rollout.gitops.refusals import Refusals
 from rollout.kube import kinds
 from rollout.kube.client import Kube
 from rollout.kube.discovery import Discovery
-from rollout.kube.errors import AlreadyExists, Forbidden, Invalid, NotServed
+from rollout.kube.errors import Forbidden, Invalid, NotServed
 from rollout.kube.kinds import Resource
 from rollout.observe.reading import Reading, read
-from rollout.workloads import replicasets
+from rollout.observe.trials import try_template
 
 AUTOSCALERS = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 
@@ -205,7 +205,7 @@ class Trier:
         body = await self.body(source, manifest, live, around)
         answer = await self.kube.apply(resource, body, manager=MANAGER, dry_run=True)
         if manifest.kind == "Rollout":
-            await self._try_template(answer)
+            await try_template(self.own, answer, template_hash(answer["spec"]["template"]))
         if live is None:
             return Difference(manifest, None, (), answer)
         changes = ownership.changes(live, answer)
@@ -240,15 +240,6 @@ class Trier:
             found = await source.mirror.last_commit_touching(source.revision, manifest.path, since=commit)
             brought = found or source.revision
         return composing.with_source(body, live, source.name, brought, manifest.path, manifest.blob)
-
-    async def _try_template(self, rollout: Manifest) -> None:
-        """A strict dry-run of the ReplicaSet that the Rollout's template would become."""
-        revision = template_hash(rollout["spec"]["template"])
-        body = replicasets.render(rollout, replicasets.Revision(revision, 1), 0)
-        try:
-            await self.own.create(kinds.REPLICA_SETS, body, dry_run=True)
-        except AlreadyExists:
-            return
 
 
 def users(manifest: Written, rollouts: dict[str, Reading]) -> dict[str, Reading]:

@@ -83,13 +83,11 @@ class Measurer:
         kept.leave_out(observed)
         if self._routed:
             kept.route(policy, observed, now)
-        due = [
-            metric
-            for metric in words.measured_in(kept.asked.spec, step)
-            if self._is_due(kept, metric, now) and not strayed(observed)
-        ]
+        astray = strayed(observed)
+        measured = () if astray else words.measured_in(kept.asked.spec, step)
+        due = [metric for metric in measured if self._is_due(kept, metric, now)]
         readings = await asyncio.gather(*(self._look(kept, policy, observed, metric, now) for metric in due))
-        if not strayed(observed):
+        if not astray:
             await kept.held.measure(step, self._sources(observed), now - self._lag, now)
         for metric, reading in zip(due, readings, strict=True):
             kept.checkpoint = fold(policy, kept.checkpoint, metric.name, reading)

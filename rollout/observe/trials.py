@@ -1,5 +1,6 @@
 """What the API server says of a template before it is tried on traffic."""
 
+from contextlib import suppress
 from datetime import datetime
 
 from rollout.api.base import Manifest
@@ -40,12 +41,20 @@ class Trials:
         return held.problems
 
     async def _refused(self, rollout: Manifest, revision: str) -> tuple[Problem, ...]:
-        """What a strict dry-run of the ReplicaSet refuses."""
-        body = replicasets.render(rollout, replicasets.Revision(revision, 1), 0)
         try:
-            await self._kube.create(kinds.REPLICA_SETS, body, dry_run=True)
-        except AlreadyExists:
-            return ()
+            await try_template(self._kube, rollout, revision)
         except Invalid as invalid:
             return invalid.problems or (Problem("spec.template", str(invalid)),)
         return ()
+
+
+async def try_template(kube: Kube, rollout: Manifest, revision: str) -> None:
+    """A strict dry-run of the ReplicaSet that the Rollout's template would become.
+
+    Raises:
+        Invalid: the API server refuses it, its paths ours.
+        Retry: it can't be reached.
+    """
+    body = replicasets.render(rollout, replicasets.Revision(revision, 1), 0)
+    with suppress(AlreadyExists):
+        await kube.create(kinds.REPLICA_SETS, body, dry_run=True)

@@ -247,6 +247,6 @@ async def test_polling_a_hundred_times_leaves_no_descriptor_open(
         await mirror.read(revision)
         return len(os.listdir("/proc/self/fd"))
 
-    before = await round_trip()
-    after = [await round_trip() for _ in range(100)][-1]
-    assert after < before + 50, "more than what other clusters of this process open and close"
+    # Clusters that other tests of this process use open and close some of their own meanwhile.
+    counts = [await round_trip() for _ in range(100)]
+    assert min(counts[-10:]) <= max(counts[:10])

@@ -166,6 +166,23 @@ class Shop:
         found: Manifest = await self.sandbox.client.get(resource, self.namespace, name)
         return found
 
+    async def exists(self, resource: Resource, name: str = manifests.NAME) -> bool:
+        try:
+            await self.get(resource, name)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
+
+    async def gone(self, resource: Resource, name: str = manifests.NAME, *, seconds: float = LONG_S) -> None:
+        """Wait until it is gone."""
+
+        async def away() -> bool:
+            return not await self.exists(resource, name)
+
+        await until(f"{name} to be gone", away, seconds=seconds)
+
     async def every(self, resource: Resource) -> Sequence[Manifest]:
         found, _ = await self.sandbox.client.list(resource, self.namespace)
         return found

@@ -23,7 +23,7 @@ from rollout.plan import leaving
 from rollout.sandbox.apiserver.errors import forbidden
 from rollout.sandbox.apiserver.local import ApiError
 from rollout.sandbox.apiserver.requests import Fault, Request
-from rollout.sandbox.apiserver.resource import NAMESPACES, PODS, REPLICA_SETS, SERVICES, Resource
+from rollout.sandbox.apiserver.resource import NAMESPACES, PODS, REPLICA_SETS, SERVICES
 from rollout.sandbox.cluster import Sandbox
 
 FINALIZER = "progressive.delivery/traffic"
@@ -31,26 +31,10 @@ OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 PATIENCE = timedelta(seconds=12)
 """In the stories that wait for the end of it; what a minute means is told in virtual time."""
 
+AWAY_S = 30.0
+"""For a Rollout that nothing holds up."""
+
 Situation = Callable[[Shop], Awaitable[object]]
-
-
-async def exists(shop: Shop, resource: Resource, name: str = NAME) -> bool:
-    try:
-        await shop.get(resource, name)
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        return False
-    return True
-
-
-async def gone(shop: Shop, *, seconds: float = 30.0) -> None:
-    """Wait until the Rollout is gone."""
-
-    async def reached() -> bool:
-        return not await exists(shop, ROLLOUTS)
-
-    await until("the Rollout to be gone", reached, seconds=seconds)
 
 
 async def nothing_owned(shop: Shop) -> None:
@@ -94,7 +78,7 @@ async def test_with_the_operator_gone_the_documented_commands_let_it_go(shop: Sh
     assert len(documented) == 3, documented
     for command in documented:
         await shop.kubectl(*shlex.split(command)[1:])
-    await gone(shop)
+    await shop.gone(ROLLOUTS, seconds=AWAY_S)
     assert [await shop.selected(name) for name in (STABLE, CANARY)] == ["", ""]
     await nothing_owned(shop)
 
@@ -174,7 +158,7 @@ async def deleted(sandbox: Sandbox, metrics: FakePrometheus, situation: Situatio
     await situation(shop)
     async with Chronicle.of(shop) as told:
         await shop.delete(ROLLOUTS, NAME)
-        await gone(shop)
+        await shop.gone(ROLLOUTS, seconds=AWAY_S)
         assert await shop.weight() == 0
         assert [await shop.selected(name) for name in (STABLE, CANARY)] == ["", ""]
         await nothing_owned(shop)
@@ -186,7 +170,7 @@ async def without_route(shop: Shop) -> None:
     await at_half(shop)
     await shop.delete(ROUTES, NAME)
     await shop.delete(ROLLOUTS, NAME)
-    await gone(shop)
+    await shop.gone(ROLLOUTS, seconds=AWAY_S)
     assert [await shop.selected(name) for name in (STABLE, CANARY)] == ["", ""]
 
 
@@ -194,7 +178,7 @@ async def without_canary_service(shop: Shop) -> None:
     await at_half(shop)
     await shop.delete(SERVICES, CANARY)
     await shop.delete(ROLLOUTS, NAME)
-    await gone(shop)
+    await shop.gone(ROLLOUTS, seconds=AWAY_S)
     assert (await shop.weight(), await shop.selected(STABLE)) == (0, "")
 
 
@@ -236,7 +220,7 @@ async def without_a_view(shop: Shop) -> None:
 async def given_up(shop: Shop, why: str) -> None:
     """Wait until it is let go, not before its time; the Event says what could not be done."""
     began = datetime.now(UTC)
-    await gone(shop)
+    await shop.gone(ROLLOUTS, seconds=AWAY_S)
     assert why in await shop.told("TrafficNotReturned")
     assert datetime.now(UTC) - began > PATIENCE - timedelta(seconds=4)
 

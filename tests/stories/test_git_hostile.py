@@ -11,7 +11,6 @@ from repository import git_source, text
 from stage import GIT_SOURCES, ROLLOUTS, until
 
 from rollout.demo.repository import git
-from rollout.sandbox.apiserver.errors import ApiError
 from rollout.sandbox.apiserver.resource import CONFIG_MAPS
 
 __all__ = ["home"]  # a fixture
@@ -79,14 +78,6 @@ HOSTILE: dict[str, tuple[Deed, str, str]] = {
 }
 
 
-async def exists(home: Home, name: str) -> bool:
-    try:
-        await home.shop.get(CONFIG_MAPS, name)
-    except ApiError:
-        return False
-    return True
-
-
 async def push(home: Home, subject: str, *commit: str) -> str:
     clone = home.repository.clone
     await git(clone, "commit", "--quiet", "--message", subject, *commit)
@@ -112,8 +103,8 @@ async def test_git_30_a_hostile_commit_changes_nothing_and_prunes_nothing(home: 
         assert ready["reason"] == reason, subject
         assert said in ready["message"], subject
         assert said in await home.shop.told(reason, said)
-        assert await exists(home, "kept"), subject
-        assert not await exists(home, "beside"), subject
+        assert await home.shop.exists(CONFIG_MAPS, "kept"), subject
+        assert not await home.shop.exists(CONFIG_MAPS, "beside"), subject
         await git(clone, "reset", "--quiet", "--hard", kept)
     assert (await home.shop.get(ROLLOUTS))["metadata"]["generation"] == before
     await home.applied(await push(home, "mended", "--allow-empty"))

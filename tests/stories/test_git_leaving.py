@@ -7,12 +7,12 @@ import pytest
 from home import Home, home
 from manifests import CANARY, NAME, STABLE, Manifest
 from repository import git_source, text
-from stage import GIT_SOURCES, ROLLOUTS, ROUTES, Shop, until
+from stage import GIT_SOURCES, ROLLOUTS, ROUTES, until
 
 from rollout.api.meta import APPLIED_FINALIZER
 from rollout.gitops.inventory import PRUNE
 from rollout.sandbox.apiserver.errors import ApiError
-from rollout.sandbox.apiserver.resource import CONFIG_MAPS, NAMESPACES, PODS, SERVICES, Resource
+from rollout.sandbox.apiserver.resource import CONFIG_MAPS, NAMESPACES, PODS, SERVICES
 
 __all__ = ["home"]  # a fixture
 
@@ -20,23 +20,6 @@ __all__ = ["home"]  # a fixture
 def setting(name: str, **annotations: str) -> Manifest:
     metadata = {"name": name, "annotations": annotations}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}}
-
-
-async def exists(shop: Shop, resource: Resource, name: str = NAME) -> bool:
-    try:
-        await shop.get(resource, name)
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        return False
-    return True
-
-
-async def gone(shop: Shop, resource: Resource, name: str = NAME) -> None:
-    async def away() -> bool:
-        return not await exists(shop, resource, name)
-
-    await until(f"{name} to be deleted", away)
 
 
 async def has_to_clear_away(home: Home, **spec: Any) -> None:
@@ -63,20 +46,20 @@ async def test_what_it_applied_goes_before_it_and_what_pods_need_after_them(home
     await has_to_clear_away(home)
     await home.shop.delete(GIT_SOURCES, NAME)
     assert "ConfigMap" in await home.shop.told("Deleting", "needed stays: pods that run need it")
-    await gone(home.shop, GIT_SOURCES)
+    await home.shop.gone(GIT_SOURCES)
     for resource, name in ((ROLLOUTS, NAME), (ROUTES, NAME), (SERVICES, STABLE), (SERVICES, CANARY)):
-        await gone(home.shop, resource, name)
-    assert not await exists(home.shop, CONFIG_MAPS, "needed")
-    assert await exists(home.shop, CONFIG_MAPS, "kept")
-    assert await exists(home.shop, CONFIG_MAPS, "by-hand")
+        await home.shop.gone(resource, name)
+    assert not await home.shop.exists(CONFIG_MAPS, "needed")
+    assert await home.shop.exists(CONFIG_MAPS, "kept")
+    assert await home.shop.exists(CONFIG_MAPS, "by-hand")
     assert not [each for each in await home.shop.every(PODS) if not each["metadata"].get("deletionTimestamp")]
 
 
 async def test_by_default_all_of_it_stays(home: Home) -> None:
     assert "finalizers" not in (await home.shop.get(GIT_SOURCES))["metadata"]
     await home.shop.delete(GIT_SOURCES, NAME)
-    await gone(home.shop, GIT_SOURCES)
-    assert await exists(home.shop, ROLLOUTS)
+    await home.shop.gone(GIT_SOURCES)
+    assert await home.shop.exists(ROLLOUTS)
 
 
 async def test_nothing_is_let_go_under_an_error_and_orphan_is_the_way_out(home: Home) -> None:
@@ -85,11 +68,11 @@ async def test_nothing_is_let_go_under_an_error_and_orphan_is_the_way_out(home: 
     assert "Orphan" in await home.shop.told(
         "ServiceAccountForbidden", "nothing is deleted until that is mended"
     )
-    assert await exists(home.shop, GIT_SOURCES)
-    assert await exists(home.shop, ROLLOUTS)
+    assert await home.shop.exists(GIT_SOURCES)
+    assert await home.shop.exists(ROLLOUTS)
     await home.shop.patch(GIT_SOURCES, NAME, {"spec": {"deletionPolicy": "Orphan"}})
-    await gone(home.shop, GIT_SOURCES)
-    assert await exists(home.shop, ROLLOUTS)
+    await home.shop.gone(GIT_SOURCES)
+    assert await home.shop.exists(ROLLOUTS)
 
 
 @pytest.mark.parametrize("account", [pytest.param({"serviceAccountName": "nobody"}, id="even as nobody")])

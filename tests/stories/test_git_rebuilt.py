@@ -7,13 +7,12 @@ import manifests
 from home import ROLLOUT, TRAFFIC, Home, home
 from manifests import NAME
 from repository import Repository, git_source, text
-from stage import GIT_SOURCES, ROLLOUTS, Shop, until
+from stage import GIT_SOURCES, ROLLOUTS, Shop
 
 from rollout.api.identity import attempt_key, template_hash
 from rollout.api.rollout import parse_rollout
 from rollout.api.status import Phase, Stage
 from rollout.demo.repository import NOTES, git
-from rollout.sandbox.apiserver.errors import ApiError
 
 __all__ = ["home"]  # a fixture
 
@@ -23,14 +22,7 @@ async def rebuilt(home: Home, **spec: object) -> Home:
     await home.shop.delete(GIT_SOURCES, NAME)
     await home.shop.delete(ROLLOUTS, NAME)
 
-    async def gone() -> bool:
-        try:
-            await home.shop.get(ROLLOUTS)
-        except ApiError:
-            return True
-        return False
-
-    await until("the Rollout to be gone", gone)
+    await home.shop.gone(ROLLOUTS)
     await home.shop.apply(git_source(home.repository.url, recovery="fromGit", **spec))
     return home
 

@@ -12,7 +12,6 @@ from repository import git_source, text
 from stage import GIT_SOURCES, OPERATOR, until
 
 from rollout import manifests as installed
-from rollout.sandbox.apiserver.errors import ApiError
 from rollout.sandbox.apiserver.resource import (
     CONFIG_MAPS,
     ROLE_BINDINGS,
@@ -83,22 +82,14 @@ async def test_git_23_what_is_not_a_tenants_is_refused_by_its_place_and_nothing_
         assert re.match(r"deploy/evil\.yaml:\d+:\d+: ", ready["message"]), name
         assert words in ready["message"], name
         assert "hush" not in ready["message"]
-        assert not await exists(home, "beside"), name
+        assert not await home.shop.exists(CONFIG_MAPS, "beside"), name
     mended = await home.repository.commit("mended", {"deploy/evil.yaml": None})
     await home.applied(mended)
-    assert await exists(home, "beside")
+    assert await home.shop.exists(CONFIG_MAPS, "beside")
 
 
 def config_map(name: str) -> Manifest:
     return named("ConfigMap", name=name, data={"a": "b"})
-
-
-async def exists(home: Home, name: str) -> bool:
-    try:
-        await home.shop.get(CONFIG_MAPS, name)
-    except ApiError:
-        return False
-    return True
 
 
 async def reason(home: Home, wanted: str) -> str:
@@ -120,11 +111,11 @@ async def test_a_source_acts_as_its_account_with_its_rights_and_as_nobody_else_w
     await home.repository.commit("more", {"deploy/more.yaml": text(config_map("more"))})
     message = await reason(home, "ServiceAccountForbidden")
     assert f"rollout manifests --tenant {namespace} --service-account {ACCOUNT}" in message
-    assert not await exists(home, "more")
+    assert not await home.shop.exists(CONFIG_MAPS, "more")
 
     await home.shop.sandbox.load(list(yaml.safe_load_all(installed.tenant(namespace, ACCOUNT))))
     moved = {"metadata": {"annotations": {"team": "a"}}, "spec": {"ports": [{"port": 80, "targetPort": 9}]}}
-    await until("it to be applied", lambda: exists(home, "more"))
+    await until("it to be applied", lambda: home.shop.exists(CONFIG_MAPS, "more"))
     asked = home.shop.sandbox.server.requests
     tenant = f"system:serviceaccount:{namespace}:{ACCOUNT}"
     writes = asked.writes(path=f"/namespaces/{namespace}/configmaps/more")
@@ -140,7 +131,7 @@ async def test_a_source_acts_as_its_account_with_its_rights_and_as_nobody_else_w
         "without an account", {"deploy/yet.yaml": text(config_map("yet"), config_map("two"))}
     )
     assert ACCOUNT in await reason(home, "ServiceAccountNotFound")
-    assert not await exists(home, "yet")
+    assert not await home.shop.exists(CONFIG_MAPS, "yet")
     own = [each for each in asked.writes(path=f"/namespaces/{namespace}/configmaps") if each.user == OPERATOR]
     assert own == []
 
