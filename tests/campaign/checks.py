@@ -39,6 +39,8 @@ class Checks:
         self._weights: list[tuple[float, int]] = [(0.0, 0)]
         """(since, percent)"""
         self._written_by = [""]
+        self._given = 0
+        """The percent that we last wrote."""
         self._writer = ""
         self._intents: list[tuple[str, str, str]] = []
         self._selectors: dict[str, tuple[str, float, bool]] = {}
@@ -74,9 +76,11 @@ class Checks:
         if weight > before and stage in GIVEN:
             yield f"I8: the canary is raised to {weight} % while {stage}"
         now = asyncio.get_running_loop().time()
+        # A stable Service that carried until somebody else took its weight gets it back at once.
         gains, loses, carried = (
-            (CANARY, STABLE, before) if weight > before else (STABLE, CANARY, 100 - before)
+            (CANARY, STABLE, before) if weight > before else (STABLE, CANARY, 100 - min(before, self._given))
         )
+        self._given = weight if entry.ours else self._given
         _, since, ours = self._selectors.get(gains, ("", 0.0, False))
         # Who carries traffic already, or is the last one with pods, is not waited for.
         waits = ours and not carried and self._world.reached(loses)

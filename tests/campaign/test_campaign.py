@@ -129,6 +129,20 @@ def test_a_fault_at_a_call_site_changes_nothing(stage: Stage, name: str, place: 
             ),
             id="a weight that was on its way when its writer was stopped",
         ),
+        pytest.param(
+            Schedule(
+                "superseded",
+                (
+                    Fault(Kind.FOREIGN_WEIGHT, time=33.7),
+                    Fault(Kind.HANG_AFTER, request=189),
+                    Fault(Kind.FOREIGN_SELECTOR, time=24.8),
+                ),
+                seed=7985,
+                moment=21.33,
+                lease=True,
+            ),
+            id="a weight that somebody took just when the selector had been put back",
+        ),
     ],
 )
 def test_what_a_campaign_has_found_stays_mended(stage: Stage, schedule: Schedule) -> None:
