@@ -38,6 +38,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank.get(item.path.parent.name, len(FIRST)))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Stages that each worker sets up anew cost minutes, and users feel one another: rather nothing runs."""
+    if not session.config.getoption("loadgroup", default=False):
+        return
+    for item in session.items:
+        if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+            raise pytest.UsageError(f"xdist leaves {item.nodeid} out of its group: is its pytest too new?")
+
+
 def _shares_a_stage(item: pytest.Item) -> bool:
     info = getattr(item, "_fixtureinfo", None)
     fixtures = info.name2fixturedefs.values() if info else ()
