@@ -13,6 +13,8 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+IF_PARENT_LIVES = 'test "$PPID" -eq "$0" && exec "$@"'
+"""Asked once the kernel would tell: a parent that died before that would never be missed."""
 QUIET_ENV = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
 
 
@@ -36,7 +38,7 @@ def tied(argv: Sequence[str]) -> list[str]:
         raise FileNotFoundError(
             "setpriv is not on PATH; it is part of util-linux (apt-get install util-linux)"
         )
-    return [setpriv, "--pdeathsig", "KILL", "--", *argv]
+    return [setpriv, "--pdeathsig", "KILL", "--", "sh", "-c", IF_PARENT_LIVES, str(os.getpid()), *argv]
 
 
 class Child:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import aiohttp
 import pytest
 
 from rollout.sandbox import processes
-from rollout.sandbox.processes import Child
+from rollout.sandbox.processes import Child, tied
 from rollout.sandbox.shop import loadgen
 from rollout.sandbox.shop.command import shop_command
 from rollout.sandbox.shop.images import BadSettingError, Behaviour, ImageUnknownError, behaviour
@@ -220,6 +221,15 @@ async def test_a_child_dies_with_a_parent_that_was_killed() -> None:
         if alive(child):
             await asyncio.sleep(0.02)
     assert not alive(child)
+
+
+def test_a_child_does_nothing_whose_parent_died_before_the_kernel_was_told() -> None:
+    """Somebody else is its parent by then."""
+    stepmother = ["sh", "-c", '"$@"; echo $?', "sh"]
+    done = subprocess.run(
+        [*stepmother, *tied(["echo", "served"])], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1\n"
 
 
 def alive(pid: int) -> bool:
