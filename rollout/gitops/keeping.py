@@ -139,7 +139,7 @@ class Keeper:
         if whole:
             kept.compared_at = now
         if source.spec.drift_policy is DriftPolicy.DETECT:
-            return self._detected(kept, found, whole=whole)
+            return self._detected(kept, [each for each in found if each.is_drift], whole=whole)
         kept.told = frozenset()
         told = await self._corrected(kept, standing, by, found, now)
         return Kept(told, (_drifted(()),))
@@ -207,7 +207,8 @@ class Keeper:
                 told += self._told_once(kept, {f"{each}; {refused}"}, "DriftNotCorrected")
                 continue
             pace.corrected(now)
-            told.append(("DriftCorrected", f"{each}; put back to {standing.source.revision.short}"))
+            if each.is_drift:
+                told.append(("DriftCorrected", f"{each}; put back to {standing.source.revision.short}"))
         return told
 
     def _told_once(self, kept: _Kept, messages: set[str], reason: str) -> list[Told]:

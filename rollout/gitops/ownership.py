@@ -49,6 +49,12 @@ def changes(live: Manifest, wanted: Manifest) -> tuple[Change, ...]:
     )
 
 
+def is_as_we_wrote_it(live: Manifest, change: Change) -> bool:
+    """Whether our claim to a field stands: who changes it, or takes it away, ends that."""
+    ours = (_text(fields) for manager, fields in _leaves(live) if manager == MANAGER)
+    return any(_within(change.field, claimed) for claimed in ours)
+
+
 def added(live: Manifest) -> tuple[Change, ...]:
     """Fields that people added by hand and Git does not name."""
     own = {

@@ -68,6 +68,16 @@ class Difference:
     wanted: Manifest = field(default_factory=dict)
     """What applying it would make of it."""
 
+    @property
+    def is_drift(self) -> bool:
+        """Whether somebody else made it so.
+
+        What we wrote ourselves may lack what its Rollout has recorded since, as a Service that Git has just
+        brought lacks the revision that it shall select.
+        """
+        live = self.live
+        return live is None or not all(ownership.is_as_we_wrote_it(live, each) for each in self.changes)
+
     def __str__(self) -> str:
         """Render for an Event."""
         if self.live is None:
