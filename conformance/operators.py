@@ -126,7 +126,11 @@ class Crew:
 def tied(command: Sequence[str]) -> list[str]:
     """So that the kernel ends it where we are killed; without setpriv it would live on."""
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else list(command)
+    if not setpriv:
+        return list(command)
+    # Its parent may have died before the kernel was told: then it does nothing.
+    alive = ["sh", "-c", 'test "$PPID" -eq "$0" && exec "$@"', str(os.getpid())]
+    return [setpriv, "--pdeathsig", "KILL", "--", *alive, *command]
 
 
 def _tail(log: Path) -> str:
