@@ -123,7 +123,10 @@ class ApiServer:
         entry = self.requests.begin(
             request.method, request.path, dict(request.query), caller.name if caller else "", agent
         )
-        response = await self._answer(request, entry, caller)
+        try:
+            response = await self._answer(request, entry, caller)
+        except ConnectionError:  # the client has gone, which is its right: nobody to answer, nothing to tell
+            return web.Response()
         entry.status = response.status
         return response
 

@@ -1,6 +1,5 @@
 """A watch over HTTP: a stream of JSON lines."""
 
-import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -42,13 +41,10 @@ class Stream:
     async def run(self, response: web.StreamResponse) -> None:
         """Write until the end."""
         watch = self.watch
-        try:
-            await self._write(response, watch.initial)
-            if watch.initial_end and self.bookmarks:
-                await response.write(self._bookmark(watch.version, initial_end=True))
-            await self._follow(response)
-        finally:
-            self.store.unsubscribe(watch.selection.served.storage, watch.watcher)
+        await self._write(response, watch.initial)
+        if watch.initial_end and self.bookmarks:
+            await response.write(self._bookmark(watch.version, initial_end=True))
+        await self._follow(response)
 
     async def _follow(self, response: web.StreamResponse) -> None:
         watcher = self.watch.watcher
@@ -124,11 +120,10 @@ async def send(request: web.BaseRequest, stream: Stream, headers: Mapping[str, s
     """Answer a watch request."""
     response = web.StreamResponse(headers={"Content-Type": stream.wanted.raw, **headers})
     response.enable_chunked_encoding()
-    await response.prepare(request)
     try:
+        await response.prepare(request)
         await stream.run(response)
         await response.write_eof()
-    except (ConnectionError, asyncio.CancelledError):
+    finally:
         stream.store.unsubscribe(stream.watch.selection.served.storage, stream.watch.watcher)
-        raise
     return response

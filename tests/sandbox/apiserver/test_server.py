@@ -1,11 +1,15 @@
 """Starting, stopping and what is kept in between."""
 
 import asyncio
+import logging
+import ssl
 
+import aiohttp
 import pytest
 
 from rollout.sandbox.apiserver.core import EVENTS, MOST_EVENTS
 from rollout.sandbox.apiserver.errors import ApiError
+from rollout.sandbox.apiserver.requests import Fault, Request
 from rollout.sandbox.apiserver.resource import CONFIG_MAPS, NAMESPACES, Resource
 from rollout.sandbox.apiserver.server import ApiServer
 from rollout.sandbox.apiserver.store import HISTORY
@@ -48,3 +52,45 @@ async def test_old_events_are_forgotten():
         body = {"metadata": {"generateName": "e."}, "involvedObject": about, "reason": "R", "type": "Normal"}
         await client.create(Resource("", "v1", "events"), "default", body)
     assert len(server.api.store.objects[EVENTS]) <= MOST_EVENTS
+
+
+WATCH = "/api/v1/namespaces/default/configmaps?watch=true"
+
+
+def asking(server: ApiServer, path: str) -> bytes:
+    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {server.admin_token}\r\n\r\n"
+    return head.encode()
+
+
+async def test_a_client_that_goes_in_the_middle_of_a_watch_is_no_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with ApiServer() as server:
+        client = server.client()
+        trust = ssl.create_default_context(cadata=server.ca_pem)
+        for turn in range(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=trust)
+            writer.write(asking(server, WATCH))
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()  # the server hears of it at some time during the following writes
+            for count in range(20):
+                await client.create(CONFIG_MAPS, "default", {"metadata": {"name": f"a{turn}-{count}"}})
+                await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while server.api.store.watchers["", "configmaps"]:
+                await asyncio.sleep(0.01)
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_connection_that_is_cut_on_purpose_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    async def cut(_: Request) -> Fault:
+        return Fault(cut=True)
+
+    async with ApiServer() as server:
+        server.fault = cut
+        trust = ssl.create_default_context(cadata=server.ca_pem)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session:
+            with pytest.raises(aiohttp.ClientError):
+                await session.post(f"{server.url}/api/v1/namespaces", json={})
+        assert [entry.status for entry in server.requests.entries] == [0], "nobody was answered"
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
