@@ -5,7 +5,6 @@ server says of `spec.template.spec.containers[0].image` can be said of the line.
 """
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -97,13 +96,25 @@ class Manifest:
         return FileProblem(self.path, position.line, position.column, f"{self}: {message}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What one file gave: its objects, and what is wrong with the rest of it."""
+
+    manifests: tuple[Manifest, ...]
+    problems: tuple[FileProblem, ...]
+
+
+_Asked = tuple[str, str, str, frozenset[tuple[str, str]]]
+"""The content id of a file, its path, and for which namespace and kinds without one it was read."""
+
+
 class Parser:
-    """Parses the revisions of one source; blobs that were in the last revision are not parsed again."""
+    """Parses the revisions of one source; files that were in the last revision are not parsed again."""
 
     def __init__(self) -> None:
         self.parsed = 0
         """How many blobs were parsed so far."""
-        self._known: dict[str, tuple[Document, ...]] = {}
+        self._known: dict[_Asked, _Taken] = {}
 
     def parse(
         self,
@@ -128,29 +139,34 @@ class Parser:
 
         Of a file that is not YAML nothing can be taken, and of an object that is given twice neither.
         """
-        problems: list[FileProblem] = []
-        documents: dict[str, tuple[Document, ...]] = {}
-        manifests: list[Manifest] = []
+        scoped = frozenset(cluster_scoped)
+        taken: dict[_Asked, _Taken] = {}
+        malformed: list[FileProblem] = []
         for blob in blobs:
+            asked = (blob.oid, blob.path, namespace, scoped)
             try:
-                documents[blob.oid] = self._documents(blob, documents)
+                taken[asked] = self._known.get(asked) or self._take(blob, namespace, scoped)
             except Malformed as error:
-                problems.append(FileProblem(blob.path, *error.position, error.message))
-                continue
-            for document in documents[blob.oid]:
-                manifests += _manifests(blob, document, namespace, frozenset(cluster_scoped), problems)
-        self._known = documents
-        problems += _duplicates(manifests)
-        times = Counter(each.key for each in manifests)
-        return tuple(each for each in manifests if times[each.key] == 1), tuple(sorted(problems))
+                malformed.append(FileProblem(blob.path, *error.position, error.message))
+        self._known = taken
+        problems = [problem for file in taken.values() for problem in file.problems]
+        by_key: dict[tuple[str, str, str, str], list[Manifest]] = {}
+        for file in taken.values():
+            for manifest in file.manifests:
+                by_key.setdefault(manifest.key, []).append(manifest)
+        again = [_given_again(other, first) for first, *others in by_key.values() for other in others]
+        once = tuple(first for first, *others in by_key.values() if not others)
+        return once, tuple(sorted([*malformed, *problems, *again]))
 
-    def _documents(self, blob: Blob, fresh: Mapping[str, tuple[Document, ...]]) -> tuple[Document, ...]:
-        if blob.oid in fresh:
-            return fresh[blob.oid]
-        if blob.oid in self._known:
-            return self._known[blob.oid]
+    def _take(self, blob: Blob, namespace: str, scoped: frozenset[tuple[str, str]]) -> _Taken:
         self.parsed += 1
-        return parse_documents(blob.data)
+        problems: list[FileProblem] = []
+        found = [
+            manifest
+            for document in parse_documents(blob.data)
+            for manifest in _manifests(blob, document, namespace, scoped, problems)
+        ]
+        return _Taken(tuple(found), tuple(problems))
 
 
 def parse(
@@ -239,13 +255,9 @@ def _kustomization(path: str, document: Document) -> Iterator[FileProblem]:
             yield FileProblem(path, *document.positions[(key,)], message)
 
 
-def _duplicates(manifests: list[Manifest]) -> Iterator[FileProblem]:
-    first: dict[tuple[str, str, str, str], Manifest] = {}
-    for manifest in manifests:
-        before = first.setdefault(manifest.key, manifest)
-        if before is not manifest:
-            message = f"{manifest} is already given at {before.path}:{before.line}: keep one of them"
-            yield FileProblem(manifest.path, manifest.line, manifest.column, message)
+def _given_again(manifest: Manifest, first: Manifest) -> FileProblem:
+    message = f"{manifest} is already given at {first.path}:{first.line}: keep one of them"
+    return FileProblem(manifest.path, manifest.line, manifest.column, message)
 
 
 _TOKEN = re.compile(r"\.?([^.\[\]]+)|\[([^\]]*)\]")

@@ -301,3 +301,10 @@ def test_two_namespaces_read_the_same_content_for_themselves() -> None:
     parser = Parser()
     content = blob(config("a"))
     assert [parser.parse([content], namespace)[0].namespace for namespace in ("one", "two")] == ["one", "two"]
+
+
+def test_a_file_is_read_again_once_its_kind_is_known_to_have_no_namespace() -> None:
+    parser = Parser()
+    content = blob("apiVersion: example.com/v1\nkind: Room\nmetadata: {name: a}\n")
+    scopes: list[list[tuple[str, str]]] = [[], [("example.com", "Room")]]
+    assert [parser.parse([content], "shop", scope)[0].namespace for scope in scopes] == ["shop", ""]
