@@ -37,6 +37,7 @@ def _errors(prometheus: str, interval: str) -> Manifest:
             "proportion": proportion,
             "tolerate": {"relative": "5%", "absolute": "0.02pp"},
             "unacceptable": {"relative": "50%", "absolute": "0.25pp"},
+            "routed": False,  # each pod of the stub serves the same rate, whatever the route says
         },
         "provider": {"prometheus": {"address": prometheus}},
     }
@@ -46,7 +47,10 @@ def _latency(prometheus: str, interval: str) -> Manifest:
     return {
         "name": "latency",
         "interval": interval,
-        "compare": {"histogram": {"buckets": "http_request_duration_seconds_bucket", "slo": ["300ms"]}},
+        "compare": {
+            "histogram": {"buckets": "http_request_duration_seconds_bucket", "slo": ["300ms"]},
+            "routed": False,
+        },
         "provider": {"prometheus": {"address": prometheus}},
     }
 
