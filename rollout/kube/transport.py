@@ -95,7 +95,9 @@ class Transport:
         self._guard = guard or _unguarded
         self._free = asyncio.Semaphore(AT_ONCE)
         own = copy(configuration)
-        own.client_session_kwargs = {"request_class": _guarded(self._guard)}
+        own.client_session_kwargs = (own.client_session_kwargs or {}) | {
+            "request_class": _guarded(self._guard)
+        }
         self._api = ApiClient(own)
         self._api.user_agent = f"rollout/{__version__}" + (f" ({quote(identity)})" if identity else "")
         self._seconds = seconds

@@ -373,3 +373,12 @@ async def test_a_cache_gets_over_refused_lists_and_old_watches(server: ApiServer
     finally:
         task.cancel()
     assert following.cache.trouble is None
+
+
+async def test_where_no_proxy_is_between_nobody_looks_for_one_before_each_request(
+    server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("NETRC", str(tmp_path / "absent"))  # aiohttp warns of it each time that it looks
+    async with await connected(server, tmp_path) as kube:
+        await kube.get(NAMESPACES, None, "default")
+    assert [record.message for record in caplog.records if "netrc" in record.message] == []
