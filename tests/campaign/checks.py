@@ -46,7 +46,9 @@ class Checks:
         self._selectors: dict[str, tuple[str, float, bool]] = {}
         """By Service: the revision that it selects, since when, and whether we chose it."""
         self._effects: dict[tuple[str, int | None], str] = {}
-        """When a step's effect was first recorded: what interrupts it later takes no evidence away."""
+        """When the effect of a step that sets a weight was first recorded: what interrupts it later, such as
+        somebody's pause before the gate, takes no evidence away.
+        """
         self._judged = ""
         """What the AnalysisRun was last written to say."""
 
@@ -103,8 +105,7 @@ class Checks:
         if before and not after.get("turn", 0) > before.get("turn", 0):
             yield f"I11: turn {after.get('turn')} is recorded after turn {before.get('turn')}"
         if after.get("stepEffectSince"):
-            step = (after.get("attempt", ""), after.get("currentStepIndex"))
-            self._effects.setdefault(step, after["stepEffectSince"])
+            self._effects.setdefault(self._weighed(after), after["stepEffectSince"])
             if after["stepEffectSince"] != before.get("stepEffectSince"):
                 yield from self._took_effect(after)
         yield from self._observed(after)
@@ -163,7 +164,14 @@ class Checks:
             if GATE in step and (self._judged != "not worse" or set(shown) - {"NotWorse"}):
                 yield f"I6: past a gate with {shown}, while the run says {self._judged!r}"
             if GATE in step:
-                yield from self._gated(self._effects.get((before.get("attempt", ""), old)))
+                yield from self._gated(self._effects.get(self._weighed(before)))
+
+    def _weighed(self, status: Manifest) -> tuple[str, int | None]:
+        """The attempt, and the step that set the weight which is judged."""
+        index = status.get("currentStepIndex")
+        upto = self._steps[: index + 1] if index is not None else ()
+        weighing = [at for at, step in enumerate(upto) if "setWeight" in step]
+        return status.get("attempt", ""), weighing[-1] if weighing else None
 
     @staticmethod
     def _gated(effect: str | None) -> Iterator[str]:

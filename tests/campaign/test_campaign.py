@@ -143,6 +143,20 @@ def test_a_fault_at_a_call_site_changes_nothing(stage: Stage, name: str, place: 
             ),
             id="a weight that somebody took just when the selector had been put back",
         ),
+        pytest.param(
+            Schedule(
+                "asked",
+                (
+                    Fault(Kind.FREEZE_BEFORE, write=26, seconds=16.2),
+                    Fault(Kind.KILL_AFTER, write=14, seconds=0.5),
+                    Fault(Kind.CANARY_UNREADY, time=48.3, seconds=18.6),
+                ),
+                seed=3219,
+                moment=26.39,
+                lease=True,
+            ),
+            id="a gate whose evidence came while somebody's pause stood before it",
+        ),
     ],
 )
 def test_what_a_campaign_has_found_stays_mended(stage: Stage, schedule: Schedule) -> None:
