@@ -199,7 +199,8 @@ class Leadership:
         with suppress(Retry, Stalled):
             if lease is not None:
                 self._see(await self._leases.release(lease))
-        await self._rest(shard, self._terms.retry * random.uniform(1, 2))
+        # Not `_rest`: what is heard then is our own release, and two who go on at once meet for ever.
+        await asyncio.sleep(self._terms.retry * random.uniform(1, 3))
 
     async def _share(self) -> None:
         """Ask whoever holds more than us for a part of it."""
