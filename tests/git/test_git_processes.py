@@ -247,6 +247,7 @@ async def test_polling_a_hundred_times_leaves_no_descriptor_open(
         await mirror.read(revision)
         return len(os.listdir("/proc/self/fd"))
 
-    # Clusters that other tests of this process use open and close some of their own meanwhile.
+    # Clusters that other tests of this process use open and close some of their own meanwhile, a few; one
+    # that each round left open would be 90 more.
     counts = [await round_trip() for _ in range(100)]
-    assert min(counts[-10:]) <= max(counts[:10])
+    assert min(counts[-10:]) < max(counts[:10]) + 45

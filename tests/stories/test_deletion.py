@@ -16,7 +16,7 @@ from chronicle import Chronicle
 from crew import Crew
 from manifests import CANARY, NAME, STABLE
 from prometheus_fake import FakePrometheus
-from stage import OPERATOR, ROLLOUTS, ROUTES, RUNS, Shop, side_by_side, until
+from stage import OPERATOR, ROLLOUTS, ROUTES, RUNS, Shop, ready, side_by_side, until
 
 from rollout.api.status import Phase, Stage
 from rollout.plan import leaving
@@ -185,9 +185,12 @@ async def without_canary_service(shop: Shop) -> None:
 async def without_replica_sets(shop: Shop) -> None:
     """Nobody has an endpoint: the weight stays as it is, and a minute ends it."""
     await at_half(shop)
+    _FORBIDDEN.add(shop.namespace)  # else the traffic may be given back before they are gone
     await shop.delete(ROLLOUTS, NAME)
     for each in await shop.every(REPLICA_SETS):
         await shop.delete(REPLICA_SETS, each["metadata"]["name"])
+    await nobody_ready(shop)
+    _FORBIDDEN.remove(shop.namespace)
     await given_up(shop, "no ready endpoints")
 
 
@@ -196,9 +199,22 @@ async def without_stable_pods(shop: Shop) -> None:
     await shop.healthy(image)
     await shop.set_image("shop:v2")
     await shop.paused(50)
+    _FORBIDDEN.add(shop.namespace)  # else the traffic may be given back before they are unready
     await shop.delete(ROLLOUTS, NAME)
     shop.sandbox.scripts.set("unready", image=image)
+    await nobody_ready(shop, image)
+    _FORBIDDEN.remove(shop.namespace)
     await given_up(shop, "no ready endpoints")
+
+
+async def nobody_ready(shop: Shop, image: str = "") -> None:
+    """Wait until no pod of the image is ready; of any without one."""
+
+    async def reached() -> bool:
+        pods = await shop.every(PODS)
+        return not any(ready(each) for each in pods if image in each["spec"]["containers"][0]["image"])
+
+    await until("pods not to be ready", reached)
 
 
 async def without_rights(shop: Shop) -> None:
@@ -219,10 +235,10 @@ async def without_a_view(shop: Shop) -> None:
 
 async def given_up(shop: Shop, why: str) -> None:
     """Wait until it is let go, not before its time; the Event says what could not be done."""
-    began = datetime.now(UTC)
+    asked = datetime.fromisoformat((await shop.get(ROLLOUTS))["metadata"]["deletionTimestamp"])
     await shop.gone(ROLLOUTS, seconds=AWAY_S)
     assert why in await shop.told("TrafficNotReturned")
-    assert datetime.now(UTC) - began > PATIENCE - timedelta(seconds=4)
+    assert datetime.now(UTC) - asked > PATIENCE
 
 
 _ABSENT: set[str] = set()

@@ -47,6 +47,7 @@ async def test_foreign_writes_again_and_again_are_undone_and_told_once(shop: Sho
     await shop.set_image("shop:v2")
     status = await shop.paused(50)
     revisions = {STABLE: status.stable_rs, CANARY: status.current_pod_hash}
+    await shop.told("RolloutStepCompleted")
     before = Counter(await shop.reasons())
     await asyncio.gather(again_and_again(shop, raise_weight), again_and_again(shop, wipe_selector))
     await undone(shop, revisions)
