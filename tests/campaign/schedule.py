@@ -17,7 +17,7 @@ from .campaign_repository import Repository
 from .campaign_weather import Weather
 from .checks import Checks
 from .cluster import Cluster, seeded
-from .faults import Fault, Kind
+from .faults import GIT, Fault, Kind
 from .loop import Standstill, play
 from .scene import Never, Scene
 from .stories import BY_NAME, FIRST, Story
@@ -188,7 +188,7 @@ async def _played(
         await story.tell(scene)
         await _arrives(scene, story, outcome)
         outcome.statements = dict(weather.statements.counted)
-        await _settled(scene, story, outcome, began, worldly=bool(kinds & WORLDLY))
+        await _settled(scene, story, outcome, began, kinds)
         outcome.virtual_s = asyncio.get_running_loop().time() - began
     except Never as never:
         outcome.violations.append(str(never))
@@ -226,7 +226,7 @@ async def _told_to_git(scene: Scene, story: Story) -> None:
         await asyncio.sleep(LOOKS_S)
 
 
-async def _settled(scene: Scene, story: Story, outcome: Outcome, began: float, *, worldly: bool) -> None:
+async def _settled(scene: Scene, story: Story, outcome: Outcome, began: float, kinds: set[Kind]) -> None:
     """It rests there, and then costs nothing."""
     faulty = began + FAULTY_S - asyncio.get_running_loop().time()
     await asyncio.sleep(max(faulty, 0.0) + REST_S)
@@ -237,7 +237,8 @@ async def _settled(scene: Scene, story: Story, outcome: Outcome, began: float, *
     if story.modes:
         outcome.violations += written_back.broken(scene, story)
     weights = tuple(scene.weights())
-    if not worldly and story.weights and weights != story.weights:
+    expected = (story.weights, *(story.late if kinds & GIT else ()))
+    if not kinds & WORLDLY and story.weights and weights not in expected:
         outcome.violations.append(f"the weights were {list(weights)}, not {list(story.weights)}")
 
 

@@ -299,6 +299,8 @@ class Story:
     """The canary's weights, as long as nothing but the API and the operator were troubled; not held to where
     people act at any moment.
     """
+    late: tuple[tuple[int, ...], ...] = ()
+    """What they may be besides where Git is troubled, and a commit comes late."""
     steps: tuple[Manifest, ...] = STEPS
     git: bool = False
     """Whether its manifests come from a repository."""
@@ -329,6 +331,8 @@ def _refused(verdict: str) -> End:
 
 UP = (0, 20, 60, 100, 0)
 AGAIN = (0, 20, 0, 20, 60, 100, 0)
+LATE = tuple((*UP[:reached], *UP) for reached in (3, 4))
+"""Superseded at a later weight, or when all was over."""
 FIRST = Story("first deploy", first_deploy, (_promoted("shop:v1"),), (0,))
 STORIES = (
     Story("promotion", promotion, (_promoted("shop:v2"),), UP),
@@ -352,7 +356,7 @@ GIT_STORIES = (
     Story("promotion from Git", committed, (_promoted("shop:v2"),), UP, git=True),
     Story("rollback from Git", committed_bad, (_refused("RolledBack"),), (0, 20, 0), git=True),
     Story("mended in Git", mended, (_promoted("shop:v2"),), UP, git=True),
-    Story("superseded from Git", superseded_in_git, (_promoted("shop:v3"),), AGAIN, git=True),
+    Story("superseded from Git", superseded_in_git, (_promoted("shop:v3"),), AGAIN, late=LATE, git=True),
 )
 PUT_BACK = Story(
     "put back in Git",

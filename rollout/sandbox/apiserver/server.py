@@ -126,6 +126,7 @@ class ApiServer:
         try:
             response = await self._answer(request, entry, caller)
         except ConnectionError:  # the client has gone, which is its right: nobody to answer, nothing to tell
+            _abort(request)
             return web.Response()
         entry.status = response.status
         return response
@@ -163,9 +164,13 @@ class ApiServer:
 
 
 def _cut(request: web.BaseRequest) -> None:
+    _abort(request)
+    raise ConnectionResetError
+
+
+def _abort(request: web.BaseRequest) -> None:
     if request.transport is not None:
         request.transport.abort()
-    raise ConnectionResetError
 
 
 def _request(*args: object) -> web.BaseRequest:
