@@ -299,13 +299,13 @@ class Story:
     """The canary's weights, as long as nothing but the API and the operator were troubled; not held to where
     people act at any moment.
     """
-    late: tuple[tuple[int, ...], ...] = ()
-    """What they may be besides where Git is troubled, and a commit comes late."""
     steps: tuple[Manifest, ...] = STEPS
     git: bool = False
     """Whether its manifests come from a repository."""
     modes: tuple[str, ...] = ()
     """How its verdicts go back to Git, where that is looked at."""
+    late: tuple[tuple[int, ...], ...] = ()
+    """What the weights may be besides where Git is troubled, and a commit comes late."""
 
 
 def _promoted(image: str) -> End:
