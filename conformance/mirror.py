@@ -63,7 +63,8 @@ class Mirror:
             async with asyncio.timeout(seconds):
                 while not (found := look()):
                     with suppress(TimeoutError):  # times pass without an event, too
-                        await asyncio.wait_for(self._event.wait(), AGAIN_S)
+                        async with asyncio.timeout(AGAIN_S):
+                            await self._event.wait()
                 return found
         except TimeoutError:
             raise Never(f"{what}: not within {seconds:g} s") from None

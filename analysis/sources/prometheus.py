@@ -96,7 +96,9 @@ class PrometheusSource:
             self._pool, lambda: parse(self._fetch(promql, at, time.monotonic() + allowed))
         )
         try:
-            return await asyncio.wait_for(work, allowed)
+            # Not `wait_for`: up to Python 3.11 it forgets a cancellation that comes together with the answer.
+            async with asyncio.timeout(allowed):
+                return await work
         except TimeoutError:
             raise SourceDownError(f"no answer within {allowed:g} s from {self._shown}") from None
 

@@ -259,7 +259,10 @@ class Leadership:
         """Sleep, or until something is heard of the shard's Lease."""
         self._heard[shard].clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._heard[shard].wait(), max(seconds, 0.0))
+            # Not `wait_for`: up to Python 3.11 it forgets a cancellation that comes together with what it
+            # waits for, and who leaves would never end.
+            async with asyncio.timeout(max(seconds, 0.0)):
+                await self._heard[shard].wait()
 
     def _stands_by(self, shard: int) -> None:
         lease = self._seen[self._names[shard]].lease

@@ -404,6 +404,20 @@ async def nobody_leads_while_something_speaks_against_it(at: Place) -> None:
 
 
 @story
+async def whoever_leaves_just_when_it_hears_something_goes_all_the_same(at: Place) -> None:
+    first = await at.join("first")
+    await at.until(lambda: first.shards == {0})
+    for ticks in range(6):
+        second = await at.join(f"second-{ticks}")
+        await asyncio.sleep(TERMS.retry)
+        second.leadership._heard[0].set()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(LONG_S):
+            await second.die()
+
+
+@story
 async def without_a_namespace_nobody_leads_until_there_is_one(at: Place) -> None:
     later = f"{at.home}-later"
     first = await at.join("first", namespace=later)
