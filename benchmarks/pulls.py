@@ -2,7 +2,8 @@
 
 The limit is `git fetch` and `git cat-file --batch` of what changed, by the same git with nothing around it.
 The naive way is `git pull` into a work tree and `yaml.safe_load` of every file. All are timed in turn on the
-same commits, and compared by medians.
+same commits, and compared by medians. Neither of them asks first whether there is anything new, so what both
+are held against is what follows a push; a poll's question (`git ls-remote`) is shown beside it.
 """
 
 import argparse
@@ -234,6 +235,9 @@ def measure(manifests: int, rounds: int, naive_rounds: int) -> dict[str, float |
         "told of a push / limit": round(middle["told of a push"] / middle["limit"], 2),
         "found by a poll / ls-remote and limit": round(found / (middle["ls-remote"] + middle["limit"]), 2),
         "found by a poll / limit": round(found / middle["limit"], 2),
+        "naive / told of a push and parsed": round(
+            middle["naive"] / (middle["told of a push"] + middle["parse"]), 1
+        ),
         "naive / found by a poll and parsed": round(middle["naive"] / (found + middle["parse"]), 1),
         "naive with libyaml / the same": round(middle["naive, libyaml"] / (found + middle["parse"]), 1),
         "no-change poll / ls-remote": round(middle["poll"] / middle["ls-remote"], 2),
@@ -265,7 +269,7 @@ def missed(row: dict[str, float | int]) -> list[str]:
     both = ("told of a push / limit", "found by a poll / ls-remote and limit")
     beyond = [what for what in both if row[what] > MOST_TO_LIMIT]
     found = [f"{row['manifests']}: {what} is {row[what]}, at most {MOST_TO_LIMIT}" for what in beyond]
-    if (naive := row["naive / found by a poll and parsed"]) < LEAST_TO_NAIVE:
+    if (naive := row["naive / told of a push and parsed"]) < LEAST_TO_NAIVE:
         found.append(f"{row['manifests']}: the naive way takes {naive} times as long, not {LEAST_TO_NAIVE}")
     if (poll := row["no-change poll / ls-remote"]) > MOST_TO_LS_REMOTE:
         found.append(f"{row['manifests']}: a poll takes {poll} times ls-remote, at most {MOST_TO_LS_REMOTE}")
